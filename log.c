@@ -1,0 +1,129 @@
+#include "log.h"
+
+#include "digits.h"
+
+#include <unistd.h>
+
+#include <fmt.h>
+
+void log_init(struct log *l, int fd)
+{
+    l->fd = fd;
+    l->prefix_len = l->len = 0;
+}
+
+static bool is_bare(struct slice value)
+{
+    if (!value.n || value.n > LOG_VALUE)
+        return false;
+    for (size_t i = 0; i < value.n; i++) {
+        char c = value.p[i];
+        if (c < '!' || c > '~' || c == '"' || c == '\\' || c == '=')
+            return false;
+    }
+    return true;
+}
+
+static size_t escape(char *out, unsigned char c)
+{
+    static const char hex[] = "0123456789abcdef";
+
+    if (c == '"' || c == '\\') {
+        out[0] = '\\';
+        out[1] = (char)c;
+        return 2;
+    }
+    if (c >= ' ' && c <= '~') {
+        out[0] = (char)c;
+        return 1;
+    }
+    out[0] = '\\';
+    out[1] = 'x';
+    out[2] = hex[c >> 4];
+    out[3] = hex[c & 15];
+    return 4;
+}
+
+size_t log_quote(char *out, size_t room, struct slice value)
+{
+    static const char cut[] = "\"...";
+    const size_t longest = 4, tail = sizeof cut - 1;
+    size_t n = 0, i;
+
+    if (is_bare(value)) {
+        if (value.n > room)
+            return 0;
+        memcpy(out, value.p, value.n);
+        return value.n;
+    }
+    if (room < 1 + longest + tail)
+        return 0;
+    out[n++] = '"';
+    for (i = 0; i < value.n && i < LOG_VALUE && n + longest + tail <= room; i++)
+        n += escape(out + n, (unsigned char)value.p[i]);
+    size_t end = i < value.n ? tail : 1;
+    memcpy(out + n, cut, end);
+    return n + end;
+}
+
+/* Appends ` key=value`, or nothing where it does not fit. Returns the new length. */
+static size_t put_pair(char *buf, size_t len, size_t room, const char *key, struct slice value)
+{
+    size_t k = strlen(key), n = len;
+
+    if (n + k + 2 > room)
+        return len;
+    buf[n++] = ' ';
+    memcpy(buf + n, key, k);
+    n += k;
+    buf[n++] = '=';
+    size_t v = log_quote(buf + n, room - n, value);
+    return v ? n + v : len;
+}
+
+void log_common(struct log *l, const char *key, struct slice value)
+{
+    l->prefix_len = put_pair(l->prefix, l->prefix_len, sizeof l->prefix, key, value);
+}
+
+void log_event(struct log *l, const char *event)
+{
+    l->len = fmt_str(l->line, "event=");
+    l->len += fmt_str(l->line + l->len, event);
+    memcpy(l->line + l->len, l->prefix, l->prefix_len);
+    l->len += l->prefix_len;
+}
+
+void log_bytes(struct log *l, const char *key, struct slice value)
+{
+    l->len = put_pair(l->line, l->len, sizeof l->line - 1, key, value);
+}
+
+void log_string(struct log *l, const char *key, const char *value)
+{
+    log_bytes(l, key, slice_of(value));
+}
+
+void log_number(struct log *l, const char *key, uint64_t value)
+{
+    char text[FMT_ULONG];
+    log_bytes(l, key, (struct slice){text, fmt_ulonglong(text, value)});
+}
+
+void log_seconds(struct log *l, const char *key, int64_t nanoseconds)
+{
+    char text[FMT_ULONG + 4];
+    unsigned long long ms = nanoseconds < 0 ? 0 : (unsigned long long)nanoseconds / 1000000;
+    size_t n = fmt_ulonglong(text, ms / 1000);
+
+    text[n++] = '.';
+    n += digits_fmt(text + n, (unsigned long)(ms % 1000), 3);
+    log_bytes(l, key, (struct slice){text, n});
+}
+
+void log_end(struct log *l)
+{
+    l->line[l->len++] = '\n';
+    ssize_t ignored = write(l->fd, l->line, l->len);
+    (void)ignored;
+}

@@ -1,0 +1,44 @@
+/* log: the grammar of the log. One event, one line, one write(2); postern-log(5) is its manual.
+ *
+ * key=value pairs with one space between. A value stands bare when it is one or more of [!-~] without
+ * quote, backslash and equals sign; else in double quotes, with \" \\ and \xHH for every byte
+ * that is not printable ASCII. A value longer than LOG_VALUE bytes is cut, quoted, and followed by `...`. No
+ * line is longer than LOG_LINE bytes, so that lines of many processes never mix in one pipe. */
+#ifndef POSTERN_LOG_H
+#define POSTERN_LOG_H
+
+#include <stdint.h>
+
+#include "deadline.h"
+#include "slice.h"
+
+enum { LOG_LINE = 4096, LOG_VALUE = 256, LOG_PREFIX = 128 };
+
+struct log {
+    int fd;
+    size_t prefix_len, len;
+    char prefix[LOG_PREFIX]; /* what every line says behind its event: " sid=... client=..." */
+    char line[LOG_LINE];
+};
+
+/* Lines go to `fd`. Until log_common they say nothing but their event. */
+void log_init(struct log *l, int fd);
+
+/* From now on every line says this behind its event; too long a pair is left out. */
+void log_common(struct log *l, const char *key, struct slice value);
+
+/* A line is begun, filled and ended. */
+void log_event(struct log *l, const char *event);
+void log_bytes(struct log *l, const char *key, struct slice value);
+void log_string(struct log *l, const char *key, const char *value);
+void log_number(struct log *l, const char *key, uint64_t value);
+/* Seconds with three decimals. */
+void log_seconds(struct log *l, const char *key, int64_t nanoseconds);
+/* A log that cannot be written is no reason to refuse mail: failure is ignored. */
+void log_end(struct log *l);
+
+/* The value as it stands in a line; at most `room` bytes are written. Returns the length, or 0
+ * where it does not fit. */
+size_t log_quote(char *out, size_t room, struct slice value);
+
+#endif

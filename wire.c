@@ -1,0 +1,231 @@
+#include "wire.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+enum { LINGER_BYTES = 1 << 20 };
+#define LINGER_TIME (2 * SECOND)
+
+static volatile sig_atomic_t stopped;
+static int stopped_fd = -1;
+
+/* Reads on a socket shut down return at once: the wait that is going on, and any that comes. */
+static void on_stop(int signal_number)
+{
+    (void)signal_number;
+    int saved = errno;
+    stopped = 1;
+    shutdown(stopped_fd, SHUT_RD);
+    errno = saved;
+}
+
+void wire_catch_signals(int in)
+{
+    struct sigaction stop = {.sa_handler = on_stop}, ignore = {.sa_handler = SIG_IGN};
+
+    stopped_fd = in;
+    sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGPIPE, &ignore, NULL);
+}
+
+static void end(struct wire *w, enum wire_end why)
+{
+    if (w->end == WIRE_OPEN)
+        w->end = why;
+}
+
+/* The kernel's own receive timeout saves a poll before every read, and tells a socket from the rest. */
+static bool set_receive_timeout(int fd, int64_t patience)
+{
+    struct timeval t = {.tv_sec = (time_t)(patience / SECOND),
+                        .tv_usec = (suseconds_t)(patience % SECOND / 1000)};
+    return !setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t);
+}
+
+void wire_init(struct wire *w, int in, int out, int64_t patience, instant limit)
+{
+    w->in = in;
+    w->out = out;
+    w->in_is_socket = set_receive_timeout(in, patience);
+    w->out_is_socket = true; /* until a send says otherwise */
+    w->end = WIRE_OPEN;
+    w->patience = patience;
+    w->limit = limit;
+    w->next = w->in_buf + WIRE_HEADROOM;
+    w->have = w->out_len = 0;
+    w->bytes_in = w->bytes_out = 0;
+}
+
+/* Waits for `events` on `fd`. False when the deadline passed. */
+static bool wait_for(int fd, short events, instant until)
+{
+    struct pollfd p = {.fd = fd, .events = events};
+
+    for (;;) {
+        int left = deadline_left_ms(until, deadline_now());
+        int r = left ? poll(&p, 1, left) : 0;
+        if (r > 0 || (r < 0 && errno != EINTR))
+            return true; /* trouble shows in the read or write that follows */
+        if (stopped && (events & POLLIN))
+            return true;
+        if (!left)
+            return false;
+    }
+}
+
+/* Reads at least one byte to `buf`, waiting until `until`. 0 with w->end set when none came. */
+static size_t fill(struct wire *w, char *buf, size_t room, instant until)
+{
+    until = deadline_earlier(until, w->limit);
+    while (w->end == WIRE_OPEN) {
+        instant now = deadline_now();
+        instant own = deadline_earlier(until, deadline_after(now, w->patience));
+        if (own <= now) {
+            end(w, WIRE_TIMEOUT);
+            break;
+        }
+        until = own;
+        bool kernel_waits = w->in_is_socket && own - now >= w->patience;
+        if (!kernel_waits && !wait_for(w->in, POLLIN, own))
+            continue;
+        if (stopped)
+            break;
+        ssize_t r = w->in_is_socket ? recv(w->in, buf, room, 0) : read(w->in, buf, room);
+        if (r > 0) {
+            w->bytes_in += (uint64_t)r;
+            return (size_t)r;
+        }
+        if (!r && !stopped)
+            end(w, WIRE_EOF);
+        else if (r < 0 && errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)
+            end(w, WIRE_LOST);
+        if (stopped)
+            break;
+    }
+    if (stopped)
+        end(w, WIRE_STOPPED);
+    return 0;
+}
+
+int wire_line(struct wire *w, struct slice *line)
+{
+    char *const base = w->in_buf + WIRE_HEADROOM;
+    bool too_long = false;
+    size_t seen = 0; /* of what is buffered: known to hold no line end */
+
+    for (;;) {
+        char *lf = memchr(w->next + seen, '\n', w->have - seen);
+        size_t n = lf ? (size_t)(lf - w->next) + 1 : w->have;
+        if (lf || n >= WIRE_LINE) {
+            *line = (struct slice){w->next, n - (lf ? 1 : 0)};
+            too_long |= n > WIRE_LINE || !lf;
+            wire_take(w, n);
+            if (lf && line->n && line->p[line->n - 1] == '\r')
+                line->n--;
+            if (lf)
+                return too_long ? 0 : 1;
+        }
+        seen = w->have;
+        if (w->next != base)
+            w->next = memmove(base, w->next, w->have);
+        wire_flush(w);
+        size_t got = fill(w, base + w->have, WIRE_IN - w->have, INT64_MAX);
+        if (!got)
+            return -1;
+        w->have += got;
+    }
+}
+
+int wire_chunk(struct wire *w, instant limit, char **bytes, size_t *n)
+{
+    if (!w->have) {
+        wire_flush(w);
+        w->next = w->in_buf + WIRE_HEADROOM;
+        w->have = fill(w, w->next, WIRE_IN, limit);
+        if (!w->have)
+            return -1;
+    }
+    *bytes = w->next;
+    *n = w->have;
+    return 0;
+}
+
+void wire_take(struct wire *w, size_t n)
+{
+    w->next += n;
+    w->have -= n;
+}
+
+/* Writes all of it, or ends the session. */
+static void write_all(struct wire *w, const char *p, size_t n)
+{
+    instant until = deadline_earlier(deadline_after(deadline_now(), w->patience), w->limit);
+
+    while (n && w->end != WIRE_LOST) {
+        ssize_t r;
+        if (w->out_is_socket) {
+            r = send(w->out, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+            if (r < 0 && errno == ENOTSOCK) {
+                w->out_is_socket = false;
+                continue;
+            }
+        } else { /* a pipe that polls writable takes PIPE_BUF bytes without blocking */
+            r = -1;
+            if (wait_for(w->out, POLLOUT, until))
+                r = write(w->out, p, n < PIPE_BUF ? n : PIPE_BUF);
+            else
+                errno = ETIMEDOUT;
+        }
+        if (r >= 0) {
+            p += r;
+            n -= (size_t)r;
+            w->bytes_out += (uint64_t)r;
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            if (!wait_for(w->out, POLLOUT, until))
+                w->end = WIRE_LOST;
+        } else if (errno != EINTR) {
+            w->end = WIRE_LOST;
+        }
+    }
+}
+
+void wire_flush(struct wire *w)
+{
+    if (w->out_len)
+        write_all(w, w->out_buf, w->out_len);
+    w->out_len = 0;
+}
+
+void wire_put(struct wire *w, const char *bytes, size_t n)
+{
+    while (n) {
+        size_t room = WIRE_OUT - w->out_len, part = n < room ? n : room;
+        memcpy(w->out_buf + w->out_len, bytes, part);
+        w->out_len += part;
+        bytes += part;
+        n -= part;
+        if (w->out_len == WIRE_OUT)
+            wire_flush(w);
+    }
+}
+
+void wire_linger(struct wire *w)
+{
+    instant until = deadline_after(deadline_now(), LINGER_TIME);
+    size_t budget = LINGER_BYTES;
+
+    wire_flush(w);
+    if (w->end == WIRE_EOF || w->end == WIRE_LOST || !w->in_is_socket || shutdown(w->out, SHUT_WR) < 0)
+        return;
+    while (budget && wait_for(w->in, POLLIN, until)) {
+        ssize_t r = recv(w->in, w->in_buf, sizeof w->in_buf, MSG_DONTWAIT);
+        if (r <= 0)
+            return;
+        budget -= (size_t)r < budget ? (size_t)r : budget;
+    }
+}

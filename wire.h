@@ -1,0 +1,69 @@
+/* wire: the client's connection: bounded lines in, buffered bytes out, every wait under a deadline.
+ *
+ * The only room that reads from, writes to, or waits for the client. The two descriptors are sockets, pipes,
+ * terminals or files; they are shared with other processes and stay blocking. */
+#ifndef POSTERN_WIRE_H
+#define POSTERN_WIRE_H
+
+#include <stdint.h>
+
+#include "deadline.h"
+#include "slice.h"
+
+enum {
+    WIRE_LINE = 4096,  /* octets of a command line with its line end */
+    WIRE_HEADROOM = 1, /* free bytes in front of a chunk */
+    WIRE_IN = 65536,   /* input buffer: what one read takes of a message */
+    WIRE_OUT = 16384   /* output buffer: replies of a pipelined group that go out in one write */
+};
+
+/* Why nothing more can be read. Stays what it first became. */
+enum wire_end {
+    WIRE_OPEN,
+    WIRE_EOF,     /* the client closed */
+    WIRE_LOST,    /* the connection broke, or cannot be written to */
+    WIRE_TIMEOUT, /* the client was too slow */
+    WIRE_STOPPED  /* wire_stop was called: we are to end */
+};
+
+struct wire {
+    int in, out;
+    bool in_is_socket, out_is_socket;
+    enum wire_end end;
+    int64_t patience; /* nanoseconds for one read or write */
+    instant limit;    /* of the whole session */
+    char *next;       /* input not taken yet: [next, next + have) */
+    size_t have, out_len;
+    uint64_t bytes_in, bytes_out;
+    char out_buf[WIRE_OUT];
+    char in_buf[WIRE_HEADROOM + WIRE_IN];
+};
+
+void wire_init(struct wire *w, int in, int out, int64_t patience, instant limit);
+
+/* The next command line without its line end (CRLF, or LF alone), valid until the next call.
+ * 1 for a line; 0 for one that was longer than WIRE_LINE, all of it dropped; -1 with w->end set.
+ * Flushes the output before it waits. */
+int wire_line(struct wire *w, struct slice *line);
+
+/* Whatever input there is, at least one byte, waiting until `limit` and no longer than `patience` and the session
+ * allow. The bytes may be changed in place, and WIRE_HEADROOM bytes before them are free. Flushes before it waits. -1 with w->end set. */
+int wire_chunk(struct wire *w, instant limit, char **bytes, size_t *n);
+
+/* The first `n` bytes of the last chunk are done with. */
+void wire_take(struct wire *w, size_t n);
+
+/* Appends to the output, writing only when the buffer is full. Nothing happens once the
+ * connection is lost. */
+void wire_put(struct wire *w, const char *bytes, size_t n);
+void wire_flush(struct wire *w);
+
+/* Flushes, says that no more will come, and reads what the client still has in flight for a short while:
+ * closing over unread input would reset the connection and take the last reply with it. */
+void wire_linger(struct wire *w);
+
+/* Makes SIGTERM end the session at its next wait, or in the midst of one, with WIRE_STOPPED; a write to a
+ * connection or log that is gone is an error, not a signal. */
+void wire_catch_signals(int in);
+
+#endif
