@@ -1,0 +1,51 @@
+/* address: the paths of MAIL and RCPT (RFC 5321 4.1.2, RFC 6531 3.3), from bytes to a mailbox.
+ *
+ * Pure. A parsed address keeps the local part as the mailbox owner would write it, without
+ * quotes and backslashes, so that `"bob"@x` and `bob@x` are one mailbox. */
+#ifndef POSTERN_ADDRESS_H
+#define POSTERN_ADDRESS_H
+
+#include "slice.h"
+
+enum {
+    ADDRESS_LOCAL = 64,   /* octets of a local part as transmitted (RFC 5321 4.5.3.1.1) */
+    ADDRESS_DOMAIN = 255, /* octets of a domain (4.5.3.1.2) */
+    ADDRESS_PATH = 256,   /* octets of a path with its punctuation (4.5.3.1.3) */
+    /* longest text of address_fmt and address_key */
+    ADDRESS_FMT = ADDRESS_LOCAL * 2 + 2 + 1 + ADDRESS_DOMAIN
+};
+
+struct address {
+    unsigned char local_len, domain_len; /* both 0: the null reverse-path */
+    bool utf8;                           /* needs SMTPUTF8 */
+    char local[ADDRESS_LOCAL];
+    char domain[ADDRESS_DOMAIN]; /* lower case; empty only for a bare postmaster or the null path */
+};
+
+enum address_kind {
+    ADDRESS_REVERSE, /* of MAIL: may be null */
+    ADDRESS_FORWARD, /* of RCPT: may be <postmaster> without a domain */
+    ADDRESS_MAILBOX  /* local@domain without brackets, quotes allowed, as in tables */
+};
+
+/* Reads a path from the start of `text`. On success `*rest` is what stands behind it: nothing,
+ * or white space and more. A source route is checked and dropped. Angle brackets may be missing
+ * where the path holds no space, quote or bracket. NULL on success, else why not. */
+const char *address_parse(struct slice text, enum address_kind kind, struct address *a, struct slice *rest);
+
+/* A domain or address literal alone, as HELO and the tables have it. */
+bool address_is_domain(struct slice text);
+
+static inline bool address_is_null(const struct address *a)
+{
+    return !a->local_len && !a->domain_len;
+}
+
+/* The mailbox as it stands in a header or an SMTP command: local part quoted where it must be.
+ * No brackets, no NUL; returns the length, ADDRESS_FMT at most. */
+size_t address_fmt(char *out, const struct address *a);
+
+/* The mailbox as a table key: unquoted and in lower case (ASCII). */
+size_t address_key(char *out, const struct address *a);
+
+#endif
