@@ -1,0 +1,46 @@
+/* table: constant databases of domains, mailboxes and refused senders (postern-tables(5)).
+ *
+ * Read with pread(2), never mapped: a lookup touches two blocks of a file of any size. A table is
+ * opened when first asked, and the same file serves the whole session; it is replaced by rename only. */
+#ifndef POSTERN_TABLE_H
+#define POSTERN_TABLE_H
+
+#include <stdint.h>
+
+#include "address.h"
+#include "place.h"
+
+enum {
+    TABLE_TOC = 2048,                            /* the first bytes of a cdb: 256 hash tables' places */
+    TABLE_RECORD = 8 + ADDRESS_FMT + PLACE_MAX   /* longest record ours have */
+};
+
+struct table {
+    const char *path; /* NULL: not configured */
+    int fd;           /* -1: not opened yet */
+    uint32_t data_end;
+    unsigned char toc[TABLE_TOC];
+    unsigned char record[TABLE_RECORD];
+};
+
+void table_init(struct table *t, const char *path);
+
+/* All lookups: 1 found, 0 not, -1 trouble with errno (the file is missing, EPROTO: it is no
+ * whole cdb). Trouble must never be taken for an answer (it is 451 to the client). */
+
+/* `key` as it stands. The value is valid until the next lookup. */
+int table_find(struct table *t, struct slice key, struct slice *value);
+
+/* `domain`, in lower case, has an entry, or is or lies below one that begins with a dot. */
+int table_domain(struct table *t, struct slice domain);
+
+/* The mailbox itself, then the one without its +detail, then the domain's catch-all. */
+int table_mailbox(struct table *t, const struct address *a, struct slice *value);
+
+/* The sender, its domain, or a domain above it is listed. */
+int table_sender(struct table *t, const struct address *a);
+
+/* Reads the whole table: every record is where its hash says. The number of records, or -1. */
+int64_t table_check(struct table *t);
+
+#endif

@@ -1,0 +1,11 @@
+/* tinycdb: the one door to <cdb.h>. libowfat ships a header of that name with other signatures. */
+#ifndef POSTERN_TINYCDB_H
+#define POSTERN_TINYCDB_H
+
+#include <cdb.h>
+
+#ifndef TINYCDB_VERSION
+#error "<cdb.h> is not tinycdb's: its folder must come first on the include path"
+#endif
+
+#endif
