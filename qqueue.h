@@ -1,0 +1,30 @@
+/* qqueue: the qmail-queue interface (qmail-queue(8)): a program reads a message on descriptor 0
+ * and its envelope on descriptor 1, and says by its exit code what became of it. */
+#ifndef POSTERN_QQUEUE_H
+#define POSTERN_QQUEUE_H
+
+#include <sys/types.h>
+
+#include "deadline.h"
+#include "transaction.h"
+
+struct qqueue {
+    pid_t pid;             /* 0: none is running */
+    int message, envelope; /* our ends of the pipes */
+};
+
+/* All return 0, or -1 with errno. */
+
+/* Starts `program`. */
+int qqueue_begin(struct qqueue *q, const char *program);
+
+/* A program that does not read by `until` is trouble. */
+int qqueue_write(struct qqueue *q, const char *bytes, size_t n, instant until);
+
+/* Hands over the envelope and waits for the program's verdict: its exit code, 0 where the mail is queued. -1: it crashed, hung, or could not be started. */
+int qqueue_commit(struct qqueue *q, const struct transaction *t, instant until);
+
+/* Ends the program without an envelope: it queues nothing. */
+void qqueue_abandon(struct qqueue *q);
+
+#endif

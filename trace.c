@@ -1,0 +1,146 @@
+#include "trace.h"
+
+#include "digits.h"
+
+#include <fmt.h>
+
+static size_t put(char *out, struct slice s)
+{
+    memcpy(out, s.p, s.n);
+    return s.n;
+}
+
+/* A name the client gave, where a header wants a domain: what no domain has becomes a question mark. */
+static size_t put_name(char *out, struct slice name)
+{
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.p[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     (c && strchr("-._:[]", c));
+        out[i] = plain ? c : '?';
+    }
+    return name.n;
+}
+
+static struct slice only_recipient(const struct trace *t)
+{
+    struct slice recipient = {"", 0};
+    const char *place;
+    size_t at = 0;
+
+    if (t->transaction->recipients == 1)
+        transaction_next(t->transaction, &at, &recipient, &place);
+    return recipient;
+}
+
+static size_t put_path(char *out, const char *field, struct slice mailbox)
+{
+    size_t n = fmt_str(out, field);
+    n += fmt_str(out + n, ": <");
+    n += put(out + n, mailbox);
+    n += fmt_str(out + n, ">\n");
+    return n;
+}
+
+size_t trace_return_path(char *out, const struct trace *t)
+{
+    return put_path(out, "Return-Path", transaction_sender(t->transaction));
+}
+
+size_t trace_mailbox(char *out, const struct trace *t)
+{
+    struct slice recipient = only_recipient(t);
+    size_t n = trace_return_path(out, t);
+
+    if (recipient.n) {
+        n += fmt_str(out + n, "Delivered-To: ");
+        n += put(out + n, recipient);
+        out[n++] = '\n';
+    }
+    return n;
+}
+
+/* RFC 5322 3.3, in UTC. */
+static size_t put_date(char *out, time_t when)
+{
+    static const char days[] = "SunMonTueWedThuFriSat", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    struct tm t;
+    size_t n = 0;
+
+    gmtime_r(&when, &t);
+    n += fmt_strn(out + n, days + 3 * t.tm_wday, 3);
+    n += fmt_str(out + n, ", ");
+    n += fmt_ulong(out + n, (unsigned long)t.tm_mday);
+    out[n++] = ' ';
+    n += fmt_strn(out + n, months + 3 * t.tm_mon, 3);
+    out[n++] = ' ';
+    n += fmt_ulong(out + n, (unsigned long)t.tm_year + 1900);
+    out[n++] = ' ';
+    n += digits_fmt(out + n, (unsigned long)t.tm_hour, 2);
+    out[n++] = ':';
+    n += digits_fmt(out + n, (unsigned long)t.tm_min, 2);
+    out[n++] = ':';
+    n += digits_fmt(out + n, (unsigned long)t.tm_sec, 2);
+    n += fmt_str(out + n, " +0000");
+    return n;
+}
+
+size_t trace_received(char *out, const struct trace *t)
+{
+    struct slice recipient = only_recipient(t);
+    size_t n = fmt_str(out, "Received: from ");
+
+    n += t->helo.n ? put_name(out + n, t->helo) : fmt_str(out + n, "unknown");
+    if (t->client->known) {
+        n += fmt_str(out + n, " (");
+        if (t->client->name.n) {
+            n += put(out + n, t->client->name);
+            out[n++] = ' ';
+        }
+        n += ip_literal_fmt(out + n, &t->client->ip);
+        out[n++] = ')';
+    }
+    n += fmt_str(out + n, "\n\tby ");
+    n += fmt_str(out + n, t->me);
+    n += fmt_str(out + n, " with ");
+    n += fmt_str(out + n, t->protocol);
+    n += fmt_str(out + n, " id ");
+    n += fmt_str(out + n, t->id);
+    if (recipient.n) {
+        n += fmt_str(out + n, "\n\tfor <");
+        n += put(out + n, recipient);
+        out[n++] = '>';
+    }
+    n += fmt_str(out + n, "; ");
+    n += put_date(out + n, t->now);
+    out[n++] = '\n';
+    return n;
+}
+
+static size_t put_field(char *out, const char *field, struct slice value)
+{
+    size_t n = fmt_str(out, "X-Postern-");
+    n += fmt_str(out + n, field);
+    n += fmt_str(out + n, ": ");
+    n += put(out + n, value);
+    out[n++] = '\n';
+    return n;
+}
+
+size_t trace_envelope(char *out, const struct trace *t)
+{
+    char helo[TRACE_HELO];
+    struct slice recipient;
+    const char *place;
+    size_t n = 0, at = 0;
+
+    n += put_field(out + n, "Client", slice_of(t->client->text));
+    n += put_field(out + n, "Helo", (struct slice){helo, put_name(helo, t->helo)});
+    n += put_field(out + n, "Session", slice_of(t->session));
+    n += put_field(out + n, "Mode", slice_of(t->mode));
+    n += put_path(out + n, "X-Postern-From", transaction_sender(t->transaction));
+    while (transaction_next(t->transaction, &at, &recipient, &place))
+        if (!*place)
+            n += put_path(out + n, "X-Postern-To", recipient);
+    return n;
+}

@@ -1,0 +1,46 @@
+/* transaction: the envelope of one message: who it is from, whom it is for, and where that goes.
+ *
+ * All of it lies in one fixed arena: memory does not grow with what a client asks for. */
+#ifndef POSTERN_TRANSACTION_H
+#define POSTERN_TRANSACTION_H
+
+#include "address.h"
+
+enum {
+    TRANSACTION_ARENA = 256 * 1024, /* bytes for all recipients and places */
+    TRANSACTION_PLACES = 1024,      /* different Maildirs of one message */
+    TRANSACTION_ENTRY = 24,         /* counted for a recipient beside its own bytes, so that header
+                                       lines for all of them fit in as many bytes as the arena */
+    TRANSACTION_ADDRESS = ADDRESS_FMT + ADDRESS_DOMAIN /* a recipient with RELAYCLIENT behind it */
+};
+
+struct transaction {
+    bool open;           /* MAIL was accepted */
+    bool smtputf8;       /* and said so */
+    unsigned recipients; /* accepted */
+    size_t used;
+    size_t places;       /* how many of place[]; each a C string */
+    const char *place[TRANSACTION_PLACES];
+    size_t sender_len;
+    char sender[ADDRESS_FMT]; /* as address_fmt has it; empty for the null reverse-path */
+    char arena[TRANSACTION_ARENA];
+};
+
+/* No transaction. */
+void transaction_reset(struct transaction *t);
+
+void transaction_begin(struct transaction *t, const struct address *sender, bool smtputf8);
+
+/* Adds a recipient whose mail goes to the Maildir `place` (empty: the one that takes what has no other).
+ * False when there is no room for it. */
+bool transaction_add(struct transaction *t, struct slice recipient, struct slice place);
+
+/* The recipients in the order they came: start with *at == 0; false at the end. */
+bool transaction_next(const struct transaction *t, size_t *at, struct slice *recipient, const char **place);
+
+static inline struct slice transaction_sender(const struct transaction *t)
+{
+    return (struct slice){t->sender, t->sender_len};
+}
+
+#endif
