@@ -1,0 +1,71 @@
+# Postern. `make run` serves on 127.0.0.1:2525; `make check` tests; `make help` lists the rest.
+
+prefix   ?= /usr/local
+bindir   ?= $(prefix)/bin
+mandir   ?= $(prefix)/share/man
+unitdir  ?= $(prefix)/lib/systemd/system
+
+CFLAGS   ?= -O2 -g
+WARN     ?= -Wall -Wextra -Wstrict-prototypes -Wshadow -Wconversion -Wvla
+HARDEN   ?= -fPIE -fstack-protector-strong -fstack-clash-protection -D_FORTIFY_SOURCE=2
+LDHARDEN ?= -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack
+SECTIONS  = -ffunction-sections -fdata-sections
+# libowfat marks functions that write through a pointer as pure: without -Dpure= they are optimized away.
+STD       = -std=c11 -D_POSIX_C_SOURCE=200809L -Dpure=
+
+# Where the libraries are; tinycdb's <cdb.h> must come before libowfat's, and its archive, too.
+OWFAT_CFLAGS ?=
+OWFAT_LIBS   ?= -l:libowfat.a
+CDB_CFLAGS   ?= -isystem dep/tinycdb
+CDB_LIBS     ?= dep/tinycdb/libcdb.a
+
+PROGRAMS = postern-smtpd postern-cdb
+SMTPD = smtpd serve content envelope session reply delivery spool qqueue trace transaction table \
+        place client config log wire body command address ip deadline
+MKCDB = mkcdb place address command ip
+ROOMS = $(sort $(SMTPD) $(MKCDB))
+
+.PHONY: all help deps static check asan run cdb bench fuzz lint install uninstall setup clean distclean
+all: $(PROGRAMS:%=build/%)
+
+help:
+	@sed -n 's/^#: //p' Makefile
+
+#: make deps       what the build needs, from Debian's packages (the other targets see to theirs)
+deps:
+	@tools/deps build
+
+# One set of rules for each way to compile: $(1) the folder, $(2) compiler and flags, $(3) link flags, $(4) libraries
+define BUILD
+$(1)/obj/%.o: %.c | dep/tinycdb
+	@mkdir -p $$(@D)
+	$(2) -MMD -MP -c -o $$@ $$<
+$(1)/postern-smtpd: $(SMTPD:%=$(1)/obj/%.o)
+	$(2) $(3) -o $$@ $$^ $(4)
+$(1)/postern-cdb: $(MKCDB:%=$(1)/obj/%.o)
+	$(2) $(3) -o $$@ $$^ $(4)
+-include $(ROOMS:%=$(1)/obj/%.d)
+endef
+
+LINK = -Wl,--gc-sections -Wl,--as-needed
+$(eval $(call BUILD,build,$$(CC) $$(STD) $$(CFLAGS) $$(WARN) $$(HARDEN) $$(SECTIONS) $$(CPPFLAGS) \
+  $$(CDB_CFLAGS) $$(OWFAT_CFLAGS),$$(LDFLAGS) $$(LDHARDEN) $(LINK),$$(CDB_LIBS) $$(OWFAT_LIBS)))
+
+#: make static     the same programs linked with musl: build/static/postern-*
+MUSLCC ?= musl-gcc
+static: $(PROGRAMS:%=build/static/%)
+$(eval $(call BUILD,build/static,$(MUSLCC) $$(STD) $$(CFLAGS) $$(WARN) -fstack-protector-strong $$(SECTIONS) \
+  -isystem dep/musl/include/tinycdb -isystem dep/musl/include/libowfat,-static -no-pie $(LINK) \
+  -Wl$$(comma)-z$$(comma)noexecstack,dep/musl/libcdb.a dep/musl/libowfat.a))
+comma = ,
+
+dep/tinycdb:
+	@tools/deps build
+dep/musl:
+	@tools/deps static
+$(SMTPD:%=build/static/obj/%.o) $(MKCDB:%=build/static/obj/%.o): | dep/musl
+
+clean:
+	rm -rf build
+distclean: clean
+	rm -rf dep var cdb/*.cdb

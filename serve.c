@@ -1,0 +1,312 @@
+#include "serve.h"
+
+#include "command.h"
+#include "content.h"
+#include "envelope.h"
+
+#include <fmt.h>
+
+static const struct reply *in_text(struct session *s, size_t n)
+{
+    s->text[n] = 0;
+    s->dynamic = (struct reply){s->text, NULL};
+    return &s->dynamic;
+}
+
+static void greet(struct session *s, struct slice name, bool esmtp)
+{
+    s->helo_len = name.n < sizeof s->helo ? name.n : sizeof s->helo;
+    memcpy(s->helo, name.p, s->helo_len);
+    s->greeted = true;
+    s->esmtp = esmtp;
+    transaction_reset(&s->transaction);
+}
+
+static const struct reply *helo(struct session *s, struct slice argument)
+{
+    greet(s, argument, false);
+    size_t n = fmt_str(s->text, "250 ");
+    n += fmt_str(s->text + n, s->config.me);
+    return in_text(s, n);
+}
+
+static const struct reply *ehlo(struct session *s, struct slice argument)
+{
+    greet(s, argument, true);
+    size_t n = fmt_str(s->text, "250-");
+    n += fmt_str(s->text + n, s->config.me);
+    n += fmt_str(s->text + n, "\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SIZE ");
+    n += fmt_ulonglong(s->text + n, s->config.databytes);
+    if (!s->config.qmailqueue)
+        n += fmt_str(s->text + n, "\r\n250-SMTPUTF8");
+    n += fmt_str(s->text + n, "\r\n250-ENHANCEDSTATUSCODES\r\n250 HELP");
+    return in_text(s, n);
+}
+
+static const struct reply *rset(struct session *s, struct slice argument)
+{
+    (void)argument;
+    transaction_reset(&s->transaction);
+    return &reply_ok;
+}
+
+static const struct reply *noop(struct session *s, struct slice argument)
+{
+    (void)argument;
+    s->noops++;
+    return s->config.maxnoops && s->noops > s->config.maxnoops ? &reply_noops : &reply_ok;
+}
+
+static const struct reply *quit(struct session *s, struct slice argument)
+{
+    (void)argument;
+    s->ended = "quit";
+    return &reply_bye;
+}
+
+static bool too_many_vrfys(struct session *s)
+{
+    s->vrfys++;
+    return s->config.maxvrfys && s->vrfys > s->config.maxvrfys;
+}
+
+/* A mailbox, in brackets or not, or a user's name (RFC 5321 3.5.1). */
+static const struct reply *vrfy(struct session *s, struct slice argument)
+{
+    struct address a;
+    struct parameter utf8 = {0};
+
+    if (too_many_vrfys(s))
+        return &reply_vrfys;
+    if (memchr(argument.p, '@', argument.n) || *argument.p == '<') {
+        if (address_parse(argument, ADDRESS_FORWARD, &a, &argument))
+            return &reply_bad_mailbox;
+        command_parameter(&argument, &utf8);
+    }
+    return &reply_vrfy;
+}
+
+static const struct reply *expn(struct session *s, struct slice argument)
+{
+    (void)argument;
+    return too_many_vrfys(s) ? &reply_vrfys : &reply_unimplemented;
+}
+
+static const struct reply *help(struct session *s, struct slice argument)
+{
+    (void)s;
+    (void)argument;
+    return &reply_help;
+}
+
+static const struct reply *unimplemented(struct session *s, struct slice argument)
+{
+    (void)s;
+    (void)argument;
+    return &reply_unimplemented;
+}
+
+enum state { ANY, GREETED, CLEAR, OPEN, READY };
+enum argument { NONE, OPTIONAL, NEEDED };
+
+struct verb {
+    const char *name;
+    const struct reply *(*run)(struct session *s, struct slice argument);
+    enum state state;
+    enum argument argument;
+};
+
+static const struct reply *check_state(const struct session *s, enum state needed)
+{
+    const struct transaction *t = &s->transaction;
+
+    if (needed != ANY && !s->greeted)
+        return &reply_hello_first;
+    if (needed == CLEAR && t->open)
+        return &reply_nested_mail;
+    if ((needed == OPEN || needed == READY) && !t->open)
+        return &reply_mail_first;
+    return needed == READY && !t->recipients ? &reply_no_recipients : NULL;
+}
+
+static const struct reply *check_argument(enum argument wanted, struct slice argument)
+{
+    if (wanted == NONE && argument.n)
+        return &reply_no_argument;
+    return wanted == NEEDED && !argument.n ? &reply_argument : NULL;
+}
+
+/* Every RCPT, and any other command that was refused. */
+static void log_command(struct session *s, const struct verb *v, struct slice verb, const struct reply *r)
+{
+    bool mail = v && v->run == envelope_mail, rcpt = v && v->run == envelope_rcpt;
+
+    if (!r->reason && !rcpt)
+        return;
+    log_event(&s->log, mail ? "mail" : rcpt ? "rcpt" : "command");
+    log_bytes(&s->log, "helo", session_helo(s));
+    if (mail || rcpt) {
+        log_bytes(&s->log, "from", (struct slice){s->from, s->from_len});
+        if (rcpt)
+            log_bytes(&s->log, "to", (struct slice){s->to, s->to_len});
+    } else {
+        log_bytes(&s->log, "verb", verb);
+    }
+    session_log_reply(s, r);
+    log_end(&s->log);
+}
+
+static const struct reply *count_error(struct session *s, const struct reply *r)
+{
+    if (!reply_is_error(r))
+        return r;
+    s->errors++;
+    return s->config.maxerrors && s->errors > s->config.maxerrors ? &reply_errors : r;
+}
+
+static const struct verb *find_verb(struct slice name);
+
+static void obey(struct session *s, struct slice line)
+{
+    struct command c = command_parse(line);
+    const struct verb *v = find_verb(c.verb);
+    const struct reply *r = v ? check_state(s, v->state) : &reply_unknown;
+
+    if (!r)
+        r = check_argument(v->argument, c.argument);
+    bool refused = r;
+    if (!refused)
+        r = v->run(s, c.argument);
+    if (!r)
+        return; /* the client is gone */
+    r = count_error(s, r);
+    if (refused || v->run != content_data) /* that one logs its message itself */
+        log_command(s, v, c.verb, r);
+    session_reply(s, r);
+}
+
+static void refuse_long_line(struct session *s)
+{
+    const struct reply *r = count_error(s, &reply_too_long);
+    log_command(s, NULL, (struct slice){"", 0}, r);
+    session_reply(s, r);
+}
+
+/* The last reply to a client that is there, but cannot go on. */
+static void end_by_wire(struct session *s)
+{
+    switch (s->wire.end) {
+    case WIRE_TIMEOUT:
+        session_reply(s, &reply_timeout);
+        break;
+    case WIRE_STOPPED:
+        session_reply(s, &reply_shutdown);
+        break;
+    case WIRE_EOF:
+        s->ended = "eof";
+        break;
+    default:
+        s->ended = "lost";
+    }
+}
+
+/* What VERBOSE shows of a line: never a password. */
+static void log_input(struct session *s, struct slice line)
+{
+    struct command c = command_parse(line);
+
+    log_event(&s->log, "in");
+    log_bytes(&s->log, "data", slice_is(c.verb, "AUTH") ? c.verb : line);
+    log_end(&s->log);
+}
+
+static void log_connect(struct session *s)
+{
+    log_event(&s->log, "connect");
+    if (s->client.port.n)
+        log_bytes(&s->log, "port", s->client.port);
+    if (s->client.local.n)
+        log_bytes(&s->log, "local", s->client.local);
+    log_end(&s->log);
+}
+
+static void log_close(struct session *s)
+{
+    log_event(&s->log, "close");
+    log_string(&s->log, "reason", s->ended);
+    log_number(&s->log, "messages", s->messages);
+    log_number(&s->log, "errors", s->errors);
+    log_number(&s->log, "in", s->wire.bytes_in);
+    log_number(&s->log, "out", s->wire.bytes_out);
+    log_seconds(&s->log, "took", deadline_now() - s->began);
+    log_end(&s->log);
+}
+
+static void banner(struct session *s)
+{
+    size_t n = fmt_str(s->text, "220 ");
+    n += fmt_str(s->text + n, s->config.me);
+    s->text[n++] = ' ';
+    n += fmt_str(s->text + n, s->config.greeting);
+    session_reply(s, in_text(s, n));
+}
+
+void serve(struct session *s)
+{
+    struct slice line;
+
+    log_connect(s);
+    banner(s);
+    while (!s->closing) {
+        int r = wire_line(&s->wire, &line);
+        if (r < 0) {
+            end_by_wire(s);
+            break;
+        }
+        if (!r) {
+            refuse_long_line(s);
+            continue;
+        }
+        if (s->config.verbose)
+            log_input(s, line);
+        obey(s, line);
+    }
+    if (!s->ended)
+        s->ended = s->wire.end == WIRE_EOF ? "eof" : "lost";
+    if (!strcmp(s->ended, "quit"))
+        wire_flush(&s->wire);
+    else
+        wire_linger(&s->wire);
+    log_close(s);
+}
+
+/* A new command is one function above and one row here. */
+static const struct verb verbs[] = {
+    {"HELO", helo, ANY, NEEDED},
+    {"EHLO", ehlo, ANY, NEEDED},
+    {"MAIL", envelope_mail, CLEAR, NEEDED},
+    {"RCPT", envelope_rcpt, OPEN, NEEDED},
+    {"DATA", content_data, READY, NONE},
+    {"RSET", rset, ANY, NONE},
+    {"NOOP", noop, ANY, OPTIONAL},
+    {"QUIT", quit, ANY, NONE},
+    {"VRFY", vrfy, ANY, NEEDED},
+    {"EXPN", expn, ANY, NEEDED},
+    {"HELP", help, ANY, OPTIONAL},
+    {"STARTTLS", unimplemented, ANY, OPTIONAL},
+    {"AUTH", unimplemented, ANY, OPTIONAL},
+    {"BDAT", unimplemented, ANY, OPTIONAL},
+    {"ETRN", unimplemented, ANY, OPTIONAL},
+    {"TURN", unimplemented, ANY, OPTIONAL},
+    {"SEND", unimplemented, ANY, OPTIONAL},
+    {"SOML", unimplemented, ANY, OPTIONAL},
+    {"SAML", unimplemented, ANY, OPTIONAL},
+};
+
+static const struct verb *find_verb(struct slice name)
+{
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (slice_is(name, verbs[i].name))
+            return &verbs[i];
+    return NULL;
+}

@@ -1,0 +1,93 @@
+#include "session.h"
+
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Seconds since 1970 and the process id, in base 36: short, and unique on this host. */
+static void make_id(char id[SESSION_ID])
+{
+    struct timespec t;
+    char digits[16];
+    size_t n = 0;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    uint64_t number = (uint64_t)t.tv_sec << 22 | (uint64_t)(getpid() & 0x3fffff);
+    for (; number; number /= 36)
+        digits[n++] = "0123456789abcdefghijklmnopqrstuvwxyz"[number % 36];
+    while (n)
+        *id++ = digits[--n];
+    *id = 0;
+}
+
+void session_init(struct session *s, int in, int out)
+{
+    const struct config *c = &s->config;
+
+    s->began = deadline_now();
+    wire_init(&s->wire, in, out, c->timeout, deadline_after(s->began, c->session_timeout));
+    table_init(&s->domains, c->domains);
+    table_init(&s->mailboxes, c->mailboxes);
+    table_init(&s->badsenders, c->badsenders);
+    transaction_reset(&s->transaction);
+    delivery_init(&s->delivery, c->me, c->spool, c->qmailqueue, c->discard);
+    s->greeted = s->esmtp = s->closing = false;
+    s->ended = NULL;
+    s->helo_len = s->from_len = s->to_len = 0;
+    s->errors = s->noops = s->vrfys = s->messages = s->messages_begun = 0;
+    make_id(s->id);
+    log_common(&s->log, "sid", slice_of(s->id));
+    log_common(&s->log, "client", slice_of(s->client.text));
+    if (c->discard)
+        log_common(&s->log, "mode", slice_of("discard"));
+}
+
+void session_reply(struct session *s, const struct reply *r)
+{
+    wire_put(&s->wire, r->text, strlen(r->text));
+    wire_put(&s->wire, "\r\n", 2);
+    if (reply_closes(r)) {
+        s->closing = true;
+        if (!s->ended)
+            s->ended = r->reason;
+    }
+    if (s->config.verbose) {
+        log_event(&s->log, "out");
+        log_string(&s->log, "data", r->text);
+        log_end(&s->log);
+    }
+}
+
+void session_log_reply(struct session *s, const struct reply *r)
+{
+    log_string(&s->log, "verdict", reply_verdict(r));
+    if (r->reason) {
+        log_string(&s->log, "reason", r->reason);
+        log_string(&s->log, "reply", r->text);
+    }
+}
+
+void session_log_trouble(struct session *s, const char *step, const char *object, int error, int exit_code)
+{
+    log_event(&s->log, "trouble");
+    log_string(&s->log, "step", step);
+    log_string(&s->log, "object", object);
+    if (error)
+        log_string(&s->log, "error", strerror(error));
+    if (exit_code > 0)
+        log_number(&s->log, "exit", (uint64_t)exit_code);
+    log_end(&s->log);
+}
+
+size_t session_keep_path(char room[SESSION_PATH], struct slice argument, const struct address *a)
+{
+    if (!a) {
+        size_t n = argument.n < SESSION_PATH ? argument.n : SESSION_PATH;
+        memcpy(room, argument.p, n);
+        return n;
+    }
+    room[0] = '<';
+    size_t n = 1 + address_fmt(room + 1, a);
+    room[n] = '>';
+    return n + 1;
+}

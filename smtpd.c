@@ -1,0 +1,92 @@
+/* postern-smtpd: one SMTP session on descriptors 0 and 1. postern-smtpd(8) is its manual. */
+#include "serve.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { EXIT_OK = 0, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
+
+/* All there is: nothing in this program is ever allocated. */
+static struct session session;
+
+static void log_complaint(void *context, const char *name, const char *why)
+{
+    struct session *s = context;
+
+    log_event(&s->log, "config");
+    log_string(&s->log, "variable", name);
+    log_string(&s->log, "error", why);
+    log_end(&s->log);
+}
+
+static int run(struct session *s)
+{
+    wire_catch_signals(0);
+    log_init(&s->log, 2);
+    client_find(&s->client, 0);
+    if (config_load(&s->config, environ, log_complaint, s)) {
+        wire_init(&s->wire, 0, 1, 10 * SECOND, deadline_after(deadline_now(), 10 * SECOND));
+        session_reply(s, &reply_config);
+        wire_linger(&s->wire);
+        return EXIT_WRONG;
+    }
+    session_init(s, 0, 1);
+    serve(s);
+    return EXIT_OK;
+}
+
+static void print_complaint(void *context, const char *name, const char *why)
+{
+    (void)context;
+    fprintf(stderr, "postern-smtpd: %s: %s\n", name, why);
+}
+
+static void print_knob(void *context, const char *name, const char *value)
+{
+    (void)context;
+    if (value)
+        printf("%s=%s\n", name, value);
+    else
+        printf("#%s\n", name);
+}
+
+/* What one table holds. 0, or EXIT_TROUBLE. */
+static int check_table(const char *name, const char *path)
+{
+    static struct table t;
+
+    if (!path)
+        return 0;
+    table_init(&t, path);
+    int64_t n = table_check(&t);
+    if (n < 0) {
+        fprintf(stderr, "postern-smtpd: %s: ", name);
+        perror(path);
+        return EXIT_TROUBLE;
+    }
+    printf("# %s: %lld entries\n", name, (long long)n);
+    return 0;
+}
+
+/* -n: the configuration as the session would see it, and whether it would work. */
+static int show(struct session *s)
+{
+    if (config_load(&s->config, environ, print_complaint, NULL))
+        return EXIT_WRONG;
+    config_each(&s->config, print_knob, NULL);
+    int r = check_table("DOMAINS", s->config.domains) | check_table("MAILBOXES", s->config.mailboxes) |
+            check_table("BADSENDERS", s->config.badsenders);
+    return fflush(stdout) ? EXIT_TROUBLE : r;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 1)
+        return run(&session);
+    if (argc == 2 && !strcmp(argv[1], "-n"))
+        return show(&session);
+    fprintf(stderr, "usage: postern-smtpd [-n]\n");
+    return EXIT_WRONG;
+}
