@@ -25,7 +25,7 @@ SMTPD = smtpd serve content envelope session reply delivery spool qqueue trace t
 MKCDB = mkcdb place address command ip
 ROOMS = $(sort $(SMTPD) $(MKCDB))
 
-.PHONY: all help deps static check asan run cdb bench fuzz lint install uninstall setup clean distclean
+.PHONY: all help deps static check asan run cdb bench fuzz lint install uninstall setup clean distclean deps-check
 all: $(PROGRAMS:%=build/%)
 
 help:
@@ -48,8 +48,10 @@ $(1)/postern-cdb: $(MKCDB:%=$(1)/obj/%.o)
 endef
 
 LINK = -Wl,--gc-sections -Wl,--as-needed
-$(eval $(call BUILD,build,$$(CC) $$(STD) $$(CFLAGS) $$(WARN) $$(HARDEN) $$(SECTIONS) $$(CPPFLAGS) \
-  $$(CDB_CFLAGS) $$(OWFAT_CFLAGS),$$(LDFLAGS) $$(LDHARDEN) $(LINK),$$(CDB_LIBS) $$(OWFAT_LIBS)))
+COMPILE  = $(CC) $(STD) $(CFLAGS) $(WARN) $(HARDEN) $(SECTIONS) $(CPPFLAGS) $(CDB_CFLAGS) $(OWFAT_CFLAGS)
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+$(eval $(call BUILD,build,$$(COMPILE),$$(LDFLAGS) $$(LDHARDEN) $(LINK),$$(CDB_LIBS) $$(OWFAT_LIBS)))
+$(eval $(call BUILD,build/asan,$$(COMPILE) -U_FORTIFY_SOURCE $$(SANITIZE),$$(LDFLAGS) -pie $(LINK),$$(CDB_LIBS) $$(OWFAT_LIBS)))
 
 #: make static     the same programs linked with musl: build/static/postern-*
 MUSLCC ?= musl-gcc
@@ -63,7 +65,29 @@ dep/tinycdb:
 	@tools/deps build
 dep/musl:
 	@tools/deps static
-$(SMTPD:%=build/static/obj/%.o) $(MKCDB:%=build/static/obj/%.o): | dep/musl
+$(ROOMS:%=build/static/obj/%.o): | dep/musl
+
+# Unit tests link the rooms themselves: all but the two that have a main.
+UNITS = $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
+define TESTS
+$(1)/tests/%: tests/%.c $(patsubst %,$(1)/obj/%.o,$(filter-out smtpd mkcdb,$(ROOMS)))
+	@mkdir -p $$(@D)
+	$(2) -MMD -MP -I. -o $$@ $$^ -Wl,--gc-sections $(3) -lcheck_pic -lsubunit -lrt -lm -pthread
+-include $(UNITS:%=$(1)/tests/%.d)
+endef
+$(eval $(call TESTS,build,$$(COMPILE) -pie,$$(CDB_LIBS) $$(OWFAT_LIBS)))
+$(eval $(call TESTS,build/asan,$$(COMPILE) $$(SANITIZE),$$(CDB_LIBS) $$(OWFAT_LIBS)))
+
+#: make check      all tests; ONLY="name ..." for some of them
+check: deps-check all $(UNITS:%=build/tests/%)
+	tests/run build $(ONLY)
+
+#: make asan       all tests again with AddressSanitizer and UBSan in every program
+asan: deps-check $(PROGRAMS:%=build/asan/%) $(UNITS:%=build/asan/tests/%)
+	tests/run build/asan $(ONLY)
+
+deps-check:
+	@tools/deps check
 
 clean:
 	rm -rf build

@@ -19,13 +19,13 @@ enum { BODY_HEADROOM = 1 };
 enum body_place { BODY_BOL, BODY_TEXT, BODY_CR, BODY_DOT, BODY_DOT_CR, BODY_END };
 
 struct body {
-    enum body_place place;   /* where the next byte falls, as SMTP counts lines */
-    bool in_header;          /* the empty line has not come yet */
+    enum body_place place; /* where the next byte falls, as SMTP counts lines */
+    bool in_header;        /* the empty line has not come yet */
     bool has_nul, has_bare_lf;
     unsigned char field_len; /* bytes of the header line's start held in `field` */
     char field[13];
-    unsigned hops;           /* Received and Delivered-To fields seen */
-    uint64_t size;           /* octets as RFC 1870 4 counts them: line ends as CRLF, no stuffing */
+    unsigned hops; /* Received and Delivered-To fields seen */
+    uint64_t size; /* octets as RFC 1870 4 counts them: line ends as CRLF, no stuffing */
 };
 
 void body_init(struct body *b);

@@ -269,6 +269,5 @@ void config_each(const struct config *c, config_reader *read, void *context)
     char room[VALUE_FMT];
 
     for (size_t i = 0; i < KNOBS; i++)
-        read(context, knobs[i].name,
-             knobs[i].kind->show(&knobs[i], (const char *)c + knobs[i].field, room));
+        read(context, knobs[i].name, knobs[i].kind->show(&knobs[i], (const char *)c + knobs[i].field, room));
 }

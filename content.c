@@ -152,10 +152,14 @@ const struct reply *content_data(struct session *s, struct slice argument)
     make_id(s, id);
     struct trace trace = {
         .me = c->me,
-        .protocol = t->smtputf8 ? "UTF8SMTP" : s->esmtp ? "ESMTP" : "SMTP",
+        .protocol = t->smtputf8 ? "UTF8SMTP"
+                    : s->esmtp  ? "ESMTP"
+                                : "SMTP",
         .session = s->id,
         .id = id,
-        .mode = c->relayclient ? "relay" : c->domains || c->mailboxes ? "local" : "collector",
+        .mode = c->relayclient               ? "relay"
+                : c->domains || c->mailboxes ? "local"
+                                             : "collector",
         .client = &s->client,
         .helo = session_helo(s),
         .transaction = t,

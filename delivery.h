@@ -19,10 +19,10 @@ struct delivery {
     const char *qmailqueue; /* program; NULL: none */
     bool discard;
 
-    const char *step;       /* the one that failed; NULL: none did */
-    int error;              /* its errno, or 0 */
-    int exit_code;          /* of the queue program */
-    uint64_t size;          /* bytes of the message, without our header */
+    const char *step; /* the one that failed; NULL: none did */
+    int error;        /* its errno, or 0 */
+    int exit_code;    /* of the queue program */
+    uint64_t size;    /* bytes of the message, without our header */
     const struct transaction *transaction;
     struct spool spool;
     struct qqueue queue;

@@ -21,7 +21,8 @@ int qqueue_begin(struct qqueue *q, const char *program);
 /* A program that does not read by `until` is trouble. */
 int qqueue_write(struct qqueue *q, const char *bytes, size_t n, instant until);
 
-/* Hands over the envelope and waits for the program's verdict: its exit code, 0 where the mail is queued. -1: it crashed, hung, or could not be started. */
+/* Hands over the envelope and waits for the program's verdict: its exit code, 0 where the mail is queued. -1:
+ * it crashed, hung, or could not be started. */
 int qqueue_commit(struct qqueue *q, const struct transaction *t, instant until);
 
 /* Ends the program without an envelope: it queues nothing. */

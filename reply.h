@@ -6,7 +6,8 @@
 #include "slice.h"
 
 struct reply {
-    const char *text;   /* code, enhanced code and text, no line end; lines of a longer one are joined by CRLF */
+    const char
+        *text; /* code, enhanced code and text, no line end; lines of a longer one are joined by CRLF */
     const char *reason; /* NULL: nothing was refused */
 };
 

@@ -29,8 +29,8 @@ struct session {
     const char *ended;   /* why, for the log; NULL: not yet */
     size_t helo_len, from_len, to_len;
     uint64_t errors, noops, vrfys;
-    uint64_t messages, messages_begun;       /* accepted; for which DATA was said */
-    struct reply dynamic;                    /* a reply whose text is in text[] */
+    uint64_t messages, messages_begun; /* accepted; for which DATA was said */
+    struct reply dynamic;              /* a reply whose text is in text[] */
     char id[SESSION_ID];
     char helo[TRACE_HELO];
     char from[SESSION_PATH], to[SESSION_PATH]; /* of the last MAIL and RCPT, as they are logged */

@@ -225,8 +225,8 @@ static int deliver_copy(const struct spool *s, const struct spool_copy *copy)
     if (open_maildir(&m, copy->maildir) < 0)
         return -1;
     if (!copy->header.n)
-        r = linkat(s->maildir.root, name_in(tmp, "tmp/", s, NULL), m.root,
-                   name_in(fresh, "new/", s, &size), 0);
+        r = linkat(s->maildir.root, name_in(tmp, "tmp/", s, NULL), m.root, name_in(fresh, "new/", s, &size),
+                   0);
     if (r)
         r = write_copy(s, &m, copy->header.n ? copy->header : s->header, &size);
     if (!r && (r = fsync(m.fresh))) {

@@ -1,7 +1,8 @@
 /* spool: one message on its way into Maildirs: begin, write, commit or abandon.
  *
  * Durable when commit returns 0: for every Maildir the file, and its entry in new/, are on disk. Until
- * then nothing stands in new/, and nothing is left there when commit fails. The order of the steps is the proof:
+ * then nothing stands in new/, and nothing is left there when commit fails. The order of the steps is the
+ * proof:
  *
  *     open in tmp/, write, fsync, link into the other Maildirs, rename to new/, fsync of each new/
  *

@@ -11,8 +11,8 @@
 #include "place.h"
 
 enum {
-    TABLE_TOC = 2048,                            /* the first bytes of a cdb: 256 hash tables' places */
-    TABLE_RECORD = 8 + ADDRESS_FMT + PLACE_MAX   /* longest record ours have */
+    TABLE_TOC = 2048,                          /* the first bytes of a cdb: 256 hash tables' places */
+    TABLE_RECORD = 8 + ADDRESS_FMT + PLACE_MAX /* longest record ours have */
 };
 
 struct table {

@@ -19,7 +19,7 @@ struct transaction {
     bool smtputf8;       /* and said so */
     unsigned recipients; /* accepted */
     size_t used;
-    size_t places;       /* how many of place[]; each a C string */
+    size_t places; /* how many of place[]; each a C string */
     const char *place[TRANSACTION_PLACES];
     size_t sender_len;
     char sender[ADDRESS_FMT]; /* as address_fmt has it; empty for the null reverse-path */

@@ -46,8 +46,9 @@ void wire_init(struct wire *w, int in, int out, int64_t patience, instant limit)
  * Flushes the output before it waits. */
 int wire_line(struct wire *w, struct slice *line);
 
-/* Whatever input there is, at least one byte, waiting until `limit` and no longer than `patience` and the session
- * allow. The bytes may be changed in place, and WIRE_HEADROOM bytes before them are free. Flushes before it waits. -1 with w->end set. */
+/* Whatever input there is, at least one byte, waiting until `limit` and no longer than `patience` and the
+ * session allow. The bytes may be changed in place, and WIRE_HEADROOM bytes before them are free. Flushes
+ * before it waits. -1 with w->end set. */
 int wire_chunk(struct wire *w, instant limit, char **bytes, size_t *n);
 
 /* The first `n` bytes of the last chunk are done with. */
