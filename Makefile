@@ -25,7 +25,7 @@ SMTPD = smtpd serve content envelope session reply delivery spool qqueue trace t
 MKCDB = mkcdb place address command ip
 ROOMS = $(sort $(SMTPD) $(MKCDB))
 
-.PHONY: all help deps static check asan run cdb bench fuzz lint install uninstall setup clean distclean deps-check
+.PHONY: all help deps static check asan run cdb bench fuzz lint install uninstall setup clean distclean
 all: $(PROGRAMS:%=build/%)
 
 help:
@@ -86,8 +86,49 @@ check: deps-check all $(UNITS:%=build/tests/%)
 asan: deps-check $(PROGRAMS:%=build/asan/%) $(UNITS:%=build/asan/tests/%)
 	tests/run build/asan $(ONLY)
 
-deps-check:
-	@tools/deps check
+#: make run        serves on 127.0.0.1; PORT=2525 and every knob of postern-smtpd(8) can be given
+PORT ?= 2525
+run: deps-run all cdb
+	@tools/serve $(PORT)
+
+#: make cdb        compiles the tables cdb/domains, cdb/mailboxes and cdb/badsenders
+TABLES = domains mailboxes badsenders
+cdb: $(TABLES:%=cdb/%.cdb)
+cdb/%.cdb: cdb/% build/postern-cdb
+	build/postern-cdb $* $< $@
+
+#: make bench      measures speed against its limits; BENCH="--quick", BENCH="session body"
+bench: deps-bench all static bench-programs
+	bench/run $(BENCH)
+include bench/bench.mk
+
+#: make fuzz       every fuzzer for FUZZ_SECONDS=60
+-include fuzz/fuzz.mk
+
+#: make lint       static analysis, formatting, manuals, scripts, units
+lint: deps-lint
+	tools/lint
+
+#: make install    programs, manuals, units; only below $(DESTDIR)
+install: all
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(mandir)/man8 $(DESTDIR)$(unitdir)
+	install -m 755 $(PROGRAMS:%=build/%) $(DESTDIR)$(bindir)
+	install -m 644 $(wildcard man/*.5) $(DESTDIR)$(mandir)/man5
+	install -m 644 $(wildcard man/*.8) $(DESTDIR)$(mandir)/man8
+	for unit in $(UNITFILES); do \
+	    sed 's|/usr/local/bin|$(bindir)|g' systemd/$$unit > $(DESTDIR)$(unitdir)/$$unit || exit; done
+UNITFILES = $(notdir $(wildcard systemd/postern*))
+uninstall:
+	rm -f $(PROGRAMS:%=$(DESTDIR)$(bindir)/%) $(UNITFILES:%=$(DESTDIR)$(unitdir)/%) \
+	    $(patsubst man/%.5,$(DESTDIR)$(mandir)/man5/%.5,$(wildcard man/*.5)) \
+	    $(patsubst man/%.8,$(DESTDIR)$(mandir)/man8/%.8,$(wildcard man/*.8))
+
+#: make setup      user, spool and /etc/postern, where they are not there yet
+setup: all
+	DESTDIR=$(DESTDIR) tools/setup build/postern-cdb
+
+deps-%:
+	@tools/deps $*
 
 clean:
 	rm -rf build

@@ -110,7 +110,7 @@ static void name_message(struct spool *s)
     p += fmt_str(p, ".M");
     p += digits_fmt(p, (unsigned long)t.tv_nsec / 1000, 6);
     p += fmt_str(p, "P");
-    p += fmt_ulong(p, (unsigned long)getpid());
+    p += fmt_ulong(p, (unsigned long)s->process);
     p += fmt_str(p, "_");
     p += fmt_ulong(p, s->count);
     p += fmt_str(p, ".");
@@ -145,7 +145,8 @@ int spool_begin(struct spool *s, const char *path, struct slice header)
 {
     if (open_maildir(&s->maildir, path) < 0)
         return -1;
-    s->count++;
+    if (!s->count++)
+        s->process = getpid();
     s->header = header;
     s->size = 0;
     name_message(s);

@@ -11,6 +11,7 @@
 #define POSTERN_SPOOL_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "slice.h"
 
@@ -28,7 +29,8 @@ struct maildir {
 
 struct spool {
     const char *host;       /* for file names; a domain or address literal */
-    unsigned count;         /* messages begun by this process */
+    pid_t process;          /* this one */
+    unsigned count;         /* messages it began */
     struct maildir maildir; /* the message's own, kept open for the next message */
     int fd;                 /* the file in tmp/; -1: none */
     struct slice header;    /* what stands atop the message */

@@ -11,6 +11,10 @@
 enum { LINGER_BYTES = 1 << 20 };
 #define LINGER_TIME (2 * SECOND)
 
+/* The kernel's own receive timeout, set once, saves a poll before every read: most clients answer
+ * within it. Only one that is slower, or is about to meet a deadline, costs a poll. */
+#define KERNEL_WAIT (10 * SECOND)
+
 static volatile sig_atomic_t stopped;
 static int stopped_fd = -1;
 
@@ -39,11 +43,10 @@ static void end(struct wire *w, enum wire_end why)
         w->end = why;
 }
 
-/* The kernel's own receive timeout saves a poll before every read, and tells a socket from the rest. */
-static bool set_receive_timeout(int fd, int64_t patience)
+/* Fails on what is no socket. */
+static bool set_receive_timeout(int fd)
 {
-    struct timeval t = {.tv_sec = (time_t)(patience / SECOND),
-                        .tv_usec = (suseconds_t)(patience % SECOND / 1000)};
+    struct timeval t = {.tv_sec = KERNEL_WAIT / SECOND};
     return !setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t);
 }
 
@@ -51,7 +54,7 @@ void wire_init(struct wire *w, int in, int out, int64_t patience, instant limit)
 {
     w->in = in;
     w->out = out;
-    w->in_is_socket = set_receive_timeout(in, patience);
+    w->in_is_socket = set_receive_timeout(in);
     w->out_is_socket = true; /* until a send says otherwise */
     w->end = WIRE_OPEN;
     w->patience = patience;
@@ -65,50 +68,45 @@ void wire_init(struct wire *w, int in, int out, int64_t patience, instant limit)
 static bool wait_for(int fd, short events, instant until)
 {
     struct pollfd p = {.fd = fd, .events = events};
+    int left;
 
-    for (;;) {
-        int left = deadline_left_ms(until, deadline_now());
-        int r = left ? poll(&p, 1, left) : 0;
+    while ((left = deadline_left_ms(until, deadline_now()))) {
+        int r = poll(&p, 1, left);
         if (r > 0 || (r < 0 && errno != EINTR))
             return true; /* trouble shows in the read or write that follows */
         if (stopped && (events & POLLIN))
             return true;
-        if (!left)
-            return false;
     }
+    return false;
 }
 
 /* Reads at least one byte to `buf`, waiting until `until`. 0 with w->end set when none came. */
 static size_t fill(struct wire *w, char *buf, size_t room, instant until)
 {
-    until = deadline_earlier(until, w->limit);
+    instant now = deadline_now();
+
+    until = deadline_earlier(deadline_earlier(until, w->limit), deadline_after(now, w->patience));
+    bool kernel_waits = w->in_is_socket && until - now >= KERNEL_WAIT;
     while (w->end == WIRE_OPEN) {
-        instant now = deadline_now();
-        instant own = deadline_earlier(until, deadline_after(now, w->patience));
-        if (own <= now) {
+        if (!kernel_waits && !wait_for(w->in, POLLIN, until)) {
             end(w, WIRE_TIMEOUT);
             break;
         }
-        until = own;
-        bool kernel_waits = w->in_is_socket && own - now >= w->patience;
-        if (!kernel_waits && !wait_for(w->in, POLLIN, own))
-            continue;
-        if (stopped)
-            break;
-        ssize_t r = w->in_is_socket ? recv(w->in, buf, room, 0) : read(w->in, buf, room);
-        if (r > 0) {
+        kernel_waits = false;
+        ssize_t r = 0;
+        if (!stopped)
+            r = w->in_is_socket ? recv(w->in, buf, room, 0) : read(w->in, buf, room);
+        if (stopped) {
+            end(w, WIRE_STOPPED);
+        } else if (r > 0) {
             w->bytes_in += (uint64_t)r;
             return (size_t)r;
-        }
-        if (!r && !stopped)
+        } else if (r == 0) {
             end(w, WIRE_EOF);
-        else if (r < 0 && errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)
+        } else if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK) {
             end(w, WIRE_LOST);
-        if (stopped)
-            break;
+        }
     }
-    if (stopped)
-        end(w, WIRE_STOPPED);
     return 0;
 }
 
