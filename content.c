@@ -149,6 +149,8 @@ const struct reply *content_data(struct session *s, struct slice argument)
     const struct reply *r;
 
     (void)argument;
+    if (!s->messages_begun)
+        delivery_init(&s->delivery, c->me, c->spool, c->qmailqueue, c->discard);
     make_id(s, id);
     struct trace trace = {
         .me = c->me,

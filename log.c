@@ -6,8 +6,9 @@
 
 #include <fmt.h>
 
-void log_init(struct log *l, int fd)
+void log_init(struct log *l, struct log_room *room, int fd)
 {
+    l->room = room;
     l->fd = fd;
     l->prefix_len = l->len = 0;
 }
@@ -88,15 +89,15 @@ void log_common(struct log *l, const char *key, struct slice value)
 
 void log_event(struct log *l, const char *event)
 {
-    l->len = fmt_str(l->line, "event=");
-    l->len += fmt_str(l->line + l->len, event);
-    memcpy(l->line + l->len, l->prefix, l->prefix_len);
+    l->len = fmt_str(l->room->line, "event=");
+    l->len += fmt_str(l->room->line + l->len, event);
+    memcpy(l->room->line + l->len, l->prefix, l->prefix_len);
     l->len += l->prefix_len;
 }
 
 void log_bytes(struct log *l, const char *key, struct slice value)
 {
-    l->len = put_pair(l->line, l->len, sizeof l->line - 1, key, value);
+    l->len = put_pair(l->room->line, l->len, sizeof l->room->line - 1, key, value);
 }
 
 void log_string(struct log *l, const char *key, const char *value)
@@ -123,7 +124,7 @@ void log_seconds(struct log *l, const char *key, int64_t nanoseconds)
 
 void log_end(struct log *l)
 {
-    l->line[l->len++] = '\n';
-    ssize_t ignored = write(l->fd, l->line, l->len);
+    l->room->line[l->len++] = '\n';
+    ssize_t ignored = write(l->fd, l->room->line, l->len);
     (void)ignored;
 }

@@ -12,17 +12,21 @@
 #include "deadline.h"
 #include "slice.h"
 
-enum { LOG_LINE = 4096, LOG_VALUE = 256, LOG_PREFIX = 128 };
+enum { LOG_LINE = 2048, LOG_VALUE = 256, LOG_PREFIX = 128 };
+
+struct log_room {
+    char line[LOG_LINE];
+};
 
 struct log {
     int fd;
     size_t prefix_len, len;
+    struct log_room *room;   /* where a line is put together */
     char prefix[LOG_PREFIX]; /* what every line says behind its event: " sid=... client=..." */
-    char line[LOG_LINE];
 };
 
 /* Lines go to `fd`. Until log_common they say nothing but their event. */
-void log_init(struct log *l, int fd);
+void log_init(struct log *l, struct log_room *room, int fd);
 
 /* From now on every line says this behind its event; too long a pair is left out. */
 void log_common(struct log *l, const char *key, struct slice value);

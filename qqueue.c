@@ -104,11 +104,11 @@ int qqueue_write(struct qqueue *q, const char *bytes, size_t n, instant until)
 /* F sender NUL, T recipient NUL for each, NUL. */
 static int write_envelope(int fd, const struct transaction *t, instant until)
 {
-    struct slice recipient;
+    struct slice recipient, sender = transaction_sender(t);
     const char *place;
     size_t at = 0;
 
-    if (write_pipe(fd, "F", 1, until) || write_pipe(fd, t->sender, t->sender_len, until) ||
+    if (write_pipe(fd, "F", 1, until) || write_pipe(fd, sender.p, sender.n, until) ||
         write_pipe(fd, "", 1, until))
         return -1;
     while (transaction_next(t, &at, &recipient, &place))

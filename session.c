@@ -25,12 +25,11 @@ void session_init(struct session *s, int in, int out)
     const struct config *c = &s->config;
 
     s->began = deadline_now();
-    wire_init(&s->wire, in, out, c->timeout, deadline_after(s->began, c->session_timeout));
-    table_init(&s->domains, c->domains);
-    table_init(&s->mailboxes, c->mailboxes);
-    table_init(&s->badsenders, c->badsenders);
-    transaction_reset(&s->transaction);
-    delivery_init(&s->delivery, c->me, c->spool, c->qmailqueue, c->discard);
+    wire_init(&s->wire, &s->wire_room, in, out, c->timeout, deadline_after(s->began, c->session_timeout));
+    table_init(&s->domains, c->domains, &s->table_room[0]);
+    table_init(&s->mailboxes, c->mailboxes, &s->table_room[1]);
+    table_init(&s->badsenders, c->badsenders, &s->table_room[2]);
+    transaction_init(&s->transaction, &s->transaction_room);
     s->greeted = s->esmtp = s->closing = false;
     s->ended = NULL;
     s->helo_len = s->from_len = s->to_len = 0;

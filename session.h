@@ -12,29 +12,35 @@
 #include "transaction.h"
 #include "wire.h"
 
-enum { SESSION_ID = 24, SESSION_TEXT = 1024, SESSION_PATH = ADDRESS_FMT + 2 };
+enum { SESSION_ID = 24, SESSION_TEXT = 512, SESSION_PATH = ADDRESS_FMT + 2 };
 
+/* Ordered by use: what every session needs stands in front and close together, so that one which is
+ * idle, or says only EHLO and QUIT, holds few pages of memory. */
 struct session {
-    struct config config;
-    struct client client;
-    struct log log;
-    struct wire wire;
-    struct table domains, mailboxes, badsenders;
-    struct transaction transaction;
-    struct delivery delivery;
-
     instant began;
     bool greeted, esmtp; /* HELO or EHLO was said; it was EHLO */
     bool closing;        /* the reply that was sent is the last one */
     const char *ended;   /* why, for the log; NULL: not yet */
-    size_t helo_len, from_len, to_len;
     uint64_t errors, noops, vrfys;
     uint64_t messages, messages_begun; /* accepted; for which DATA was said */
-    struct reply dynamic;              /* a reply whose text is in text[] */
+    struct wire wire;
+    struct log log;
+    struct transaction transaction;
+    struct table domains, mailboxes, badsenders;
+    struct client client;
+    struct config config;
     char id[SESSION_ID];
+    size_t helo_len, from_len, to_len;
     char helo[TRACE_HELO];
-    char from[SESSION_PATH], to[SESSION_PATH]; /* of the last MAIL and RCPT, as they are logged */
+    struct reply dynamic; /* a reply whose text is in text[] */
     char text[SESSION_TEXT];
+
+    struct log_room log_room;
+    struct wire_room wire_room;
+    char from[SESSION_PATH], to[SESSION_PATH]; /* of the last MAIL and RCPT, as they are logged */
+    struct transaction_room transaction_room;
+    struct table_room table_room[3];
+    struct delivery delivery; /* from the first message on */
 };
 
 /* A fresh session on descriptors in and out, with s->config, s->client and s->log in place. */

@@ -1,6 +1,7 @@
 /* postern-smtpd: one SMTP session on descriptors 0 and 1. postern-smtpd(8) is its manual. */
 #include "serve.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -8,14 +9,16 @@ extern char **environ;
 
 enum { EXIT_OK = 0, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
 
-/* All there is: nothing in this program is ever allocated. */
-static struct session session;
+/* All there is: nothing in this program is ever allocated. A common symbol is placed behind the variables
+ * of the C library, which are few: so its front part shares their page. */
+__attribute__((common)) struct session session;
 
 static void log_complaint(void *context, const char *name, const char *why)
 {
     struct session *s = context;
 
     log_event(&s->log, "config");
+    log_string(&s->log, "client", s->client.text);
     log_string(&s->log, "variable", name);
     log_string(&s->log, "error", why);
     log_end(&s->log);
@@ -24,10 +27,10 @@ static void log_complaint(void *context, const char *name, const char *why)
 static int run(struct session *s)
 {
     wire_catch_signals(0);
-    log_init(&s->log, 2);
+    log_init(&s->log, &s->log_room, 2);
     client_find(&s->client, 0);
     if (config_load(&s->config, environ, log_complaint, s)) {
-        wire_init(&s->wire, 0, 1, 10 * SECOND, deadline_after(deadline_now(), 10 * SECOND));
+        wire_init(&s->wire, &s->wire_room, 0, 1, 10 * SECOND, deadline_after(deadline_now(), 10 * SECOND));
         session_reply(s, &reply_config);
         wire_linger(&s->wire);
         return EXIT_WRONG;
@@ -40,33 +43,32 @@ static int run(struct session *s)
 static void print_complaint(void *context, const char *name, const char *why)
 {
     (void)context;
-    fprintf(stderr, "postern-smtpd: %s: %s\n", name, why);
+    dprintf(2, "postern-smtpd: %s: %s\n", name, why);
 }
 
 static void print_knob(void *context, const char *name, const char *value)
 {
     (void)context;
     if (value)
-        printf("%s=%s\n", name, value);
+        dprintf(1, "%s=%s\n", name, value);
     else
-        printf("#%s\n", name);
+        dprintf(1, "#%s\n", name);
 }
 
 /* What one table holds. 0, or EXIT_TROUBLE. */
-static int check_table(const char *name, const char *path)
+static int check_table(struct session *s, const char *name, const char *path)
 {
-    static struct table t;
+    struct table t;
 
     if (!path)
         return 0;
-    table_init(&t, path);
+    table_init(&t, path, &s->table_room[0]);
     int64_t n = table_check(&t);
     if (n < 0) {
-        fprintf(stderr, "postern-smtpd: %s: ", name);
-        perror(path);
+        dprintf(2, "postern-smtpd: %s: %s: %s\n", name, path, strerror(errno));
         return EXIT_TROUBLE;
     }
-    printf("# %s: %lld entries\n", name, (long long)n);
+    dprintf(1, "# %s: %lld entries\n", name, (long long)n);
     return 0;
 }
 
@@ -76,9 +78,9 @@ static int show(struct session *s)
     if (config_load(&s->config, environ, print_complaint, NULL))
         return EXIT_WRONG;
     config_each(&s->config, print_knob, NULL);
-    int r = check_table("DOMAINS", s->config.domains) | check_table("MAILBOXES", s->config.mailboxes) |
-            check_table("BADSENDERS", s->config.badsenders);
-    return fflush(stdout) ? EXIT_TROUBLE : r;
+    int r = check_table(s, "DOMAINS", s->config.domains) | check_table(s, "MAILBOXES", s->config.mailboxes) |
+            check_table(s, "BADSENDERS", s->config.badsenders);
+    return r;
 }
 
 int main(int argc, char **argv)
@@ -87,6 +89,6 @@ int main(int argc, char **argv)
         return run(&session);
     if (argc == 2 && !strcmp(argv[1], "-n"))
         return show(&session);
-    fprintf(stderr, "usage: postern-smtpd [-n]\n");
+    dprintf(2, "usage: postern-smtpd [-n]\n");
     return EXIT_WRONG;
 }

@@ -9,8 +9,9 @@
 
 enum { SLOTS = 16 }; /* slots of a hash table read at once; most chains are shorter */
 
-void table_init(struct table *t, const char *path)
+void table_init(struct table *t, const char *path, struct table_room *room)
 {
+    t->room = room;
     t->path = path;
     t->fd = -1;
 }
@@ -41,15 +42,15 @@ static int broken(void)
  * So a file cut short, at any byte, is known here. */
 static int check_toc(struct table *t, uint64_t file_size)
 {
-    uint64_t at = cdb_unpack(t->toc);
+    uint64_t at = cdb_unpack(t->room->toc);
 
     if (file_size > UINT32_MAX || at < TABLE_TOC)
         return broken();
     t->data_end = (uint32_t)at;
     for (size_t i = 0; i < TABLE_TOC; i += 8) {
-        if (cdb_unpack(t->toc + i) != at)
+        if (cdb_unpack(t->room->toc + i) != at)
             return broken();
-        at += (uint64_t)cdb_unpack(t->toc + i + 4) * 8;
+        at += (uint64_t)cdb_unpack(t->room->toc + i + 4) * 8;
     }
     return at == file_size ? 0 : broken();
 }
@@ -64,7 +65,7 @@ static int open_table(struct table *t)
     if (!fstat(t->fd, &st)) {
         if (!S_ISREG(st.st_mode))
             broken();
-        else if (!read_at(t, t->toc, sizeof t->toc, 0) && !check_toc(t, (uint64_t)st.st_size))
+        else if (!read_at(t, t->room->toc, sizeof t->room->toc, 0) && !check_toc(t, (uint64_t)st.st_size))
             return 0;
     }
     int saved = errno;
@@ -80,18 +81,18 @@ static int match_record(struct table *t, uint32_t at, struct slice key, struct s
     if (at < TABLE_TOC || t->data_end < 8 || at > t->data_end - 8)
         return broken();
     uint32_t n = t->data_end - at;
-    if (n > sizeof t->record)
-        n = sizeof t->record;
-    if (read_at(t, t->record, n, at))
+    if (n > sizeof t->room->record)
+        n = sizeof t->room->record;
+    if (read_at(t, t->room->record, n, at))
         return -1;
-    uint32_t key_len = cdb_unpack(t->record), value_len = cdb_unpack(t->record + 4);
+    uint32_t key_len = cdb_unpack(t->room->record), value_len = cdb_unpack(t->room->record + 4);
     if ((uint64_t)at + 8 + key_len + value_len > t->data_end)
         return broken();
-    if (key_len != key.n || 8 + (uint64_t)key_len > n || memcmp(t->record + 8, key.p, key.n))
+    if (key_len != key.n || 8 + (uint64_t)key_len > n || memcmp(t->room->record + 8, key.p, key.n))
         return 0;
     if (8 + (uint64_t)key_len + value_len > n)
         return broken(); /* longer than any value we know */
-    *value = (struct slice){(const char *)t->record + 8 + key_len, value_len};
+    *value = (struct slice){(const char *)t->room->record + 8 + key_len, value_len};
     return 1;
 }
 
@@ -102,7 +103,7 @@ int table_find(struct table *t, struct slice key, struct slice *value)
     if (t->fd < 0 && open_table(t))
         return -1;
     uint32_t hash = cdb_hash(key.p, (unsigned)key.n);
-    const unsigned char *entry = t->toc + (hash & 255) * 8;
+    const unsigned char *entry = t->room->toc + (hash & 255) * 8;
     uint32_t at = cdb_unpack(entry), count = cdb_unpack(entry + 4);
     if (!count)
         return 0;
@@ -183,7 +184,7 @@ int table_sender(struct table *t, const struct address *a)
 /* Every slot that is taken leads to a record that its key leads back to. */
 static int64_t check_slots(struct table *t, unsigned chunk)
 {
-    uint32_t at = cdb_unpack(t->toc + chunk * 8), count = cdb_unpack(t->toc + chunk * 8 + 4);
+    uint32_t at = cdb_unpack(t->room->toc + chunk * 8), count = cdb_unpack(t->room->toc + chunk * 8 + 4);
     unsigned char slots[SLOTS * 8];
     struct slice value;
     int64_t taken = 0;
@@ -197,9 +198,9 @@ static int64_t check_slots(struct table *t, unsigned chunk)
             continue;
         if (match_record(t, where, (struct slice){"", 0}, &value) < 0)
             return -1;
-        uint32_t key_len = cdb_unpack(t->record);
-        if (key_len > sizeof t->record - 8 || (hash & 255) != chunk ||
-            cdb_hash(t->record + 8, key_len) != hash)
+        uint32_t key_len = cdb_unpack(t->room->record);
+        if (key_len > sizeof t->room->record - 8 || (hash & 255) != chunk ||
+            cdb_hash(t->room->record + 8, key_len) != hash)
             return broken();
         taken++;
     }

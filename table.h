@@ -15,15 +15,20 @@ enum {
     TABLE_RECORD = 8 + ADDRESS_FMT + PLACE_MAX /* longest record ours have */
 };
 
-struct table {
-    const char *path; /* NULL: not configured */
-    int fd;           /* -1: not opened yet */
-    uint32_t data_end;
+/* What a table needs once it is open; apart, so that a session without a lookup never touches it. */
+struct table_room {
     unsigned char toc[TABLE_TOC];
     unsigned char record[TABLE_RECORD];
 };
 
-void table_init(struct table *t, const char *path);
+struct table {
+    const char *path; /* NULL: not configured */
+    int fd;           /* -1: not opened yet */
+    uint32_t data_end;
+    struct table_room *room;
+};
+
+void table_init(struct table *t, const char *path, struct table_room *room);
 
 /* All lookups: 1 found, 0 not, -1 trouble with errno (the file is missing, EPROTO: it is no
  * whole cdb). Trouble must never be taken for an answer (it is 451 to the client). */

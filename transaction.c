@@ -8,6 +8,12 @@ struct entry {
     uint16_t length, place;
 };
 
+void transaction_init(struct transaction *t, struct transaction_room *room)
+{
+    t->room = room;
+    transaction_reset(t);
+}
+
 void transaction_reset(struct transaction *t)
 {
     t->open = t->smtputf8 = false;
@@ -20,13 +26,14 @@ void transaction_begin(struct transaction *t, const struct address *sender, bool
     transaction_reset(t);
     t->open = true;
     t->smtputf8 = smtputf8;
-    t->sender_len = address_fmt(t->sender, sender);
+    t->sender_len = address_fmt(t->room->sender, sender);
 }
 
 static size_t find_place(const struct transaction *t, struct slice place)
 {
     size_t i = 0;
-    while (i < t->places && (strlen(t->place[i]) != place.n || memcmp(t->place[i], place.p, place.n)))
+    while (i < t->places &&
+           (strlen(t->room->place[i]) != place.n || memcmp(t->room->place[i], place.p, place.n)))
         i++;
     return i;
 }
@@ -38,21 +45,21 @@ bool transaction_add(struct transaction *t, struct slice recipient, struct slice
 
     if (is_new)
         need += place.n + TRANSACTION_ENTRY;
-    if (which == TRANSACTION_PLACES || need > sizeof t->arena - t->used || !recipient.n ||
+    if (which == TRANSACTION_PLACES || need > sizeof t->room->arena - t->used || !recipient.n ||
         recipient.n > UINT16_MAX || place.n > UINT16_MAX)
         return false;
     if (is_new) {
         struct entry e = {0, (uint16_t)place.n};
-        char *at = t->arena + t->used;
+        char *at = t->room->arena + t->used;
         memcpy(at, &e, sizeof e);
         memcpy(at + sizeof e, place.p, place.n);
         at[sizeof e + place.n] = 0;
-        t->place[t->places++] = at + sizeof e;
+        t->room->place[t->places++] = at + sizeof e;
         t->used += place.n + TRANSACTION_ENTRY;
     }
     struct entry e = {(uint16_t)recipient.n, (uint16_t)which};
-    memcpy(t->arena + t->used, &e, sizeof e);
-    memcpy(t->arena + t->used + sizeof e, recipient.p, recipient.n);
+    memcpy(t->room->arena + t->used, &e, sizeof e);
+    memcpy(t->room->arena + t->used + sizeof e, recipient.p, recipient.n);
     t->used += recipient.n + TRANSACTION_ENTRY;
     t->recipients++;
     return true;
@@ -63,13 +70,13 @@ bool transaction_next(const struct transaction *t, size_t *at, struct slice *rec
     struct entry e;
 
     while (*at < t->used) {
-        const char *p = t->arena + *at;
+        const char *p = t->room->arena + *at;
         memcpy(&e, p, sizeof e);
         *at += TRANSACTION_ENTRY + (size_t)(e.length ? e.length : e.place);
         if (!e.length)
             continue;
         *recipient = (struct slice){p + sizeof e, e.length};
-        *place = t->place[e.place];
+        *place = t->room->place[e.place];
         return true;
     }
     return false;

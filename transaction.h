@@ -14,17 +14,22 @@ enum {
     TRANSACTION_ADDRESS = ADDRESS_FMT + ADDRESS_DOMAIN /* a recipient with RELAYCLIENT behind it */
 };
 
-struct transaction {
-    bool open;           /* MAIL was accepted */
-    bool smtputf8;       /* and said so */
-    unsigned recipients; /* accepted */
-    size_t used;
-    size_t places; /* how many of place[]; each a C string */
-    const char *place[TRANSACTION_PLACES];
-    size_t sender_len;
-    char sender[ADDRESS_FMT]; /* as address_fmt has it; empty for the null reverse-path */
+/* Apart from the rest, so that a session without a message never touches it. */
+struct transaction_room {
+    char sender[ADDRESS_FMT];              /* as address_fmt has it */
+    const char *place[TRANSACTION_PLACES]; /* each a C string */
     char arena[TRANSACTION_ARENA];
 };
+
+struct transaction {
+    bool open;                       /* MAIL was accepted */
+    bool smtputf8;                   /* and said so */
+    unsigned recipients;             /* accepted */
+    size_t sender_len, places, used; /* of what is in the room */
+    struct transaction_room *room;
+};
+
+void transaction_init(struct transaction *t, struct transaction_room *room);
 
 /* No transaction. */
 void transaction_reset(struct transaction *t);
@@ -38,9 +43,10 @@ bool transaction_add(struct transaction *t, struct slice recipient, struct slice
 /* The recipients in the order they came: start with *at == 0; false at the end. */
 bool transaction_next(const struct transaction *t, size_t *at, struct slice *recipient, const char **place);
 
+/* Empty for the null reverse-path. */
 static inline struct slice transaction_sender(const struct transaction *t)
 {
-    return (struct slice){t->sender, t->sender_len};
+    return (struct slice){t->room->sender, t->sender_len};
 }
 
 #endif

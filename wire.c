@@ -50,8 +50,9 @@ static bool set_receive_timeout(int fd)
     return !setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t);
 }
 
-void wire_init(struct wire *w, int in, int out, int64_t patience, instant limit)
+void wire_init(struct wire *w, struct wire_room *room, int in, int out, int64_t patience, instant limit)
 {
+    w->room = room;
     w->in = in;
     w->out = out;
     w->in_is_socket = set_receive_timeout(in);
@@ -59,7 +60,7 @@ void wire_init(struct wire *w, int in, int out, int64_t patience, instant limit)
     w->end = WIRE_OPEN;
     w->patience = patience;
     w->limit = limit;
-    w->next = w->in_buf + WIRE_HEADROOM;
+    w->next = w->room->in + WIRE_HEADROOM;
     w->have = w->out_len = 0;
     w->bytes_in = w->bytes_out = 0;
 }
@@ -112,7 +113,7 @@ static size_t fill(struct wire *w, char *buf, size_t room, instant until)
 
 int wire_line(struct wire *w, struct slice *line)
 {
-    char *const base = w->in_buf + WIRE_HEADROOM;
+    char *const base = w->room->in + WIRE_HEADROOM;
     bool too_long = false;
     size_t seen = 0; /* of what is buffered: known to hold no line end */
 
@@ -143,7 +144,7 @@ int wire_chunk(struct wire *w, instant limit, char **bytes, size_t *n)
 {
     if (!w->have) {
         wire_flush(w);
-        w->next = w->in_buf + WIRE_HEADROOM;
+        w->next = w->room->in + WIRE_HEADROOM;
         w->have = fill(w, w->next, WIRE_IN, limit);
         if (!w->have)
             return -1;
@@ -195,7 +196,7 @@ static void write_all(struct wire *w, const char *p, size_t n)
 void wire_flush(struct wire *w)
 {
     if (w->out_len)
-        write_all(w, w->out_buf, w->out_len);
+        write_all(w, w->room->out, w->out_len);
     w->out_len = 0;
 }
 
@@ -203,7 +204,7 @@ void wire_put(struct wire *w, const char *bytes, size_t n)
 {
     while (n) {
         size_t room = WIRE_OUT - w->out_len, part = n < room ? n : room;
-        memcpy(w->out_buf + w->out_len, bytes, part);
+        memcpy(w->room->out + w->out_len, bytes, part);
         w->out_len += part;
         bytes += part;
         n -= part;
@@ -221,7 +222,7 @@ void wire_linger(struct wire *w)
     if (w->end == WIRE_EOF || w->end == WIRE_LOST || !w->in_is_socket || shutdown(w->out, SHUT_WR) < 0)
         return;
     while (budget && wait_for(w->in, POLLIN, until)) {
-        ssize_t r = recv(w->in, w->in_buf, sizeof w->in_buf, MSG_DONTWAIT);
+        ssize_t r = recv(w->in, w->room->in, sizeof w->room->in, MSG_DONTWAIT);
         if (r <= 0)
             return;
         budget -= (size_t)r < budget ? (size_t)r : budget;

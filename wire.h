@@ -14,7 +14,7 @@ enum {
     WIRE_LINE = 4096,  /* octets of a command line with its line end */
     WIRE_HEADROOM = 1, /* free bytes in front of a chunk */
     WIRE_IN = 65536,   /* input buffer: what one read takes of a message */
-    WIRE_OUT = 16384   /* output buffer: replies of a pipelined group that go out in one write */
+    WIRE_OUT = 3072    /* output buffer: replies of a pipelined group that go out in one write */
 };
 
 /* Why nothing more can be read. Stays what it first became. */
@@ -26,6 +26,12 @@ enum wire_end {
     WIRE_STOPPED  /* wire_stop was called: we are to end */
 };
 
+/* The buffers, apart from the rest: large, and mostly touched at their beginning only. */
+struct wire_room {
+    char out[WIRE_OUT];
+    char in[WIRE_HEADROOM + WIRE_IN];
+};
+
 struct wire {
     int in, out;
     bool in_is_socket, out_is_socket;
@@ -35,11 +41,10 @@ struct wire {
     char *next;       /* input not taken yet: [next, next + have) */
     size_t have, out_len;
     uint64_t bytes_in, bytes_out;
-    char out_buf[WIRE_OUT];
-    char in_buf[WIRE_HEADROOM + WIRE_IN];
+    struct wire_room *room;
 };
 
-void wire_init(struct wire *w, int in, int out, int64_t patience, instant limit);
+void wire_init(struct wire *w, struct wire_room *room, int in, int out, int64_t patience, instant limit);
 
 /* The next command line without its line end (CRLF, or LF alone), valid until the next call.
  * 1 for a line; 0 for one that was longer than WIRE_LINE, all of it dropped; -1 with w->end set.
