@@ -6,7 +6,7 @@
 
 static bool is_alnum(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z');
 }
 
 /* atext of RFC 5322 3.2.3, ASCII only. */
@@ -75,31 +75,38 @@ static const char *parse_quoted(struct slice *s, struct address *a)
     return start - s->n > ADDRESS_LOCAL ? "local part too long" : NULL;
 }
 
-/* Takes a Dot-string off s. */
-static const char *parse_dots(struct slice *s, struct address *a)
+/* The length of the Dot-string at the start of s; 0 if there is none. */
+static size_t scan_dots(struct slice s, bool *utf8)
 {
-    bool atom = false;
+    size_t n = 0, step;
+    bool atom = false; /* not at the start, nor behind a dot */
 
-    while (s->n) {
-        size_t n = 1;
-        if (*s->p == '.') {
-            if (!atom)
-                return "misplaced dot in local part";
-            atom = false;
-        } else if (is_atext(*s->p)) {
+    for (; n < s.n; n += step) {
+        step = 1;
+        if (is_atext(s.p[n])) {
             atom = true;
-        } else if ((unsigned char)*s->p >= 0x80) {
-            if (!(n = utf8_sequence(*s)))
-                return "bad UTF-8";
-            a->utf8 = atom = true;
+        } else if (s.p[n] == '.' && atom) {
+            atom = false;
+        } else if ((step = utf8_sequence(slice_after(s, n)))) {
+            atom = *utf8 = true;
         } else {
             break;
         }
-        if (!put_local(a, s->p, n))
-            return "local part too long";
-        *s = slice_after(*s, n);
     }
-    return atom ? NULL : "bad local part";
+    return atom ? n : 0;
+}
+
+/* Takes a Dot-string off s. */
+static const char *parse_dots(struct slice *s, struct address *a)
+{
+    size_t n = scan_dots(*s, &a->utf8);
+
+    if (!n)
+        return "bad local part";
+    if (!put_local(a, s->p, n))
+        return "local part too long";
+    *s = slice_after(*s, n);
+    return NULL;
 }
 
 /* The length of the domain name at the start of s, 0 if there is none. Underscores pass, as
@@ -234,21 +241,8 @@ close:
 /* Can stand as a Dot-string, without quotes. */
 static bool is_dots(const struct address *a)
 {
-    bool atom = false;
-
-    for (size_t i = 0; i < a->local_len; i++) {
-        char c = a->local[i];
-        if (c == '.') {
-            if (!atom)
-                return false;
-            atom = false;
-        } else if (is_atext(c) || (unsigned char)c >= 0x80) {
-            atom = true;
-        } else {
-            return false;
-        }
-    }
-    return atom;
+    bool utf8;
+    return a->local_len && scan_dots((struct slice){a->local, a->local_len}, &utf8) == a->local_len;
 }
 
 size_t address_fmt(char *out, const struct address *a)
@@ -282,9 +276,8 @@ size_t address_key(char *out, const struct address *a)
     size_t n = a->local_len;
 
     memcpy(out, a->local, n);
-    out[n++] = '@';
-    memcpy(out + n, a->domain, a->domain_len);
-    n += a->domain_len;
     case_lowerb(out, n);
-    return n;
+    out[n++] = '@';
+    memcpy(out + n, a->domain, a->domain_len); /* in lower case already */
+    return n + a->domain_len;
 }

@@ -18,6 +18,8 @@
 
 enum { EXIT_OK = 0, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
 
+enum { TABLE_START = 2048 }; /* of the records in a cdb */
+
 /* One line of the source as it goes into the database. */
 struct entry {
     char key[ADDRESS_FMT];
@@ -25,9 +27,14 @@ struct entry {
     struct slice value;
 };
 
-/* Where a key has been put, to find the same one again. */
-struct seen {
-    uint32_t hash, at, line;
+/* Two records with one key, by where they are in the file. */
+struct repeat {
+    uint32_t again, first;
+};
+
+/* A record, and on which line it was. */
+struct mark {
+    uint32_t at, line;
 };
 
 struct compiler {
@@ -36,10 +43,13 @@ struct compiler {
     FILE *in;
     int out; /* -1: none */
     struct cdb_make cdb;
-    struct seen *seen;
-    size_t count, room;
     uint32_t line;
     unsigned long errors;
+    struct repeat *repeats;
+    size_t count, room;
+    struct mark *marks; /* of all the records in repeats; those before `marked` have their line */
+    size_t marked;
+    uint32_t at; /* of the next record */
 };
 
 typedef const char *reader(struct slice line, struct entry *e);
@@ -157,121 +167,163 @@ static const char *read_sender(struct slice line, struct entry *e)
     return why ? why : is_over(line) ? NULL : "more than an address";
 }
 
-static void remember(struct compiler *c, const struct entry *e, uint32_t at)
-{
-    if (c->count == c->room) {
-        c->room = c->room ? c->room * 2 : 1024;
-        struct seen *more = realloc(c->seen, c->room * sizeof *more);
-        if (!more)
-            die(c, "memory");
-        c->seen = more;
-    }
-    c->seen[c->count++] = (struct seen){cdb_hash(e->key, (unsigned)e->key_len), at, c->line};
-}
-
 static void add(struct compiler *c, const struct entry *e)
 {
-    uint32_t at = c->cdb.cdb_dpos;
-
-    if (cdb_make_add(&c->cdb, e->key, (unsigned)e->key_len, e->value.p, (unsigned)e->value.n) < 0)
+    if (!c->errors &&
+        cdb_make_add(&c->cdb, e->key, (unsigned)e->key_len, e->value.p, (unsigned)e->value.n) < 0)
         die(c, c->tmp);
-    remember(c, e, at);
 }
 
-/* Leading and trailing white space, a CR at the end, comments and empty lines go. */
-static void read_line(struct compiler *c, reader *read, struct slice line)
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* Leading and trailing white space, comments and empty lines go. */
+static bool is_entry(struct slice *line)
+{
+    while (line->n && is_space(line->p[line->n - 1]))
+        line->n--;
+    while (line->n && is_space(*line->p))
+        *line = slice_after(*line, 1);
+    return line->n && *line->p != '#';
+}
+
+/* Reads the whole source; `take` is given each line's entry. */
+static void read_source(struct compiler *c, reader *read,
+                        void (*take)(struct compiler *c, const struct entry *e))
 {
     struct entry e;
-    const char *why;
-
-    while (line.n && strchr(" \t\r\n", line.p[line.n - 1]) && line.p[line.n - 1])
-        line.n--;
-    while (line.n && (*line.p == ' ' || *line.p == '\t'))
-        line = slice_after(line, 1);
-    if (!line.n || *line.p == '#')
-        return;
-    if ((why = read(line, &e)))
-        complain(c, c->line, "%s", why);
-    else if (!c->errors)
-        add(c, &e);
-}
-
-static void read_source(struct compiler *c, reader *read)
-{
-    char *line = NULL;
+    char *text = NULL;
     size_t room = 0;
     ssize_t n;
 
-    while ((n = getline(&line, &room, c->in)) >= 0) {
-        c->line++;
-        read_line(c, read, (struct slice){line, (size_t)n});
+    rewind(c->in);
+    for (c->line = 1; (n = getline(&text, &room, c->in)) >= 0; c->line++) {
+        struct slice line = {text, (size_t)n};
+        if (!is_entry(&line))
+            continue;
+        const char *why = read(line, &e);
+        if (why)
+            complain(c, c->line, "%s", why);
+        else
+            take(c, &e);
     }
     if (ferror(c->in))
         die(c, c->source);
-    free(line);
+    free(text);
 }
 
-static int by_hash_and_line(const void *left, const void *right)
+static void read_back(struct compiler *c, void *room, size_t n, uint32_t at)
 {
-    const struct seen *a = left, *b = right;
-
-    if (a->hash != b->hash)
-        return a->hash < b->hash ? -1 : 1;
-    return a->line < b->line ? -1 : a->line > b->line;
+    if (pread(c->out, room, n, (off_t)at) != (ssize_t)n)
+        die(c, c->tmp);
 }
 
-static int by_line(const void *left, const void *right)
-{
-    const struct seen *a = left, *b = right;
-    return a->line < b->line ? -1 : a->line > b->line;
-}
-
-/* The key that was written at `at`; its length. */
+/* The key of the record at `at`; its length. */
 static size_t read_key(struct compiler *c, uint32_t at, char key[ADDRESS_FMT])
 {
     unsigned char head[8];
 
-    if (pread(c->out, head, 8, (off_t)at) != 8)
-        die(c, c->tmp);
+    read_back(c, head, sizeof head, at);
     size_t n = cdb_unpack(head);
-    if (n > ADDRESS_FMT || pread(c->out, key, n, (off_t)at + 8) != (ssize_t)n)
-        die(c, c->tmp);
+    read_back(c, key, n < ADDRESS_FMT ? n : ADDRESS_FMT, at + 8);
     return n;
 }
 
-/* Turns the list into that of the entries whose key came before: `at` stays, `hash` becomes the
- * line where it came first. */
-static void keep_duplicates(struct compiler *c)
+static void put_repeat(struct compiler *c, uint32_t one, uint32_t other)
 {
-    char key[ADDRESS_FMT], other[ADDRESS_FMT];
-    size_t found = 0;
-
-    qsort(c->seen, c->count, sizeof *c->seen, by_hash_and_line);
-    for (size_t start = 0, i = 1; i < c->count; i++) {
-        if (c->seen[i].hash != c->seen[i - 1].hash) {
-            start = i;
-            continue;
-        }
-        size_t n = read_key(c, c->seen[i].at, key);
-        for (size_t j = start; j < i; j++)
-            if (read_key(c, c->seen[j].at, other) == n && !memcmp(key, other, n)) {
-                c->seen[found++] = (struct seen){c->seen[j].line, c->seen[i].at, c->seen[i].line};
-                break;
-            }
+    if (c->count == c->room) {
+        c->room = c->room ? c->room * 2 : 64;
+        struct repeat *more = realloc(c->repeats, c->room * sizeof *more);
+        if (!more)
+            die(c, "memory");
+        c->repeats = more;
     }
-    c->count = found;
+    c->repeats[c->count++] = one < other ? (struct repeat){other, one} : (struct repeat){one, other};
 }
 
-static void complain_of_duplicates(struct compiler *c)
+static bool is_same_key(struct compiler *c, uint32_t one, uint32_t other)
+{
+    char key[ADDRESS_FMT], same[ADDRESS_FMT];
+    size_t n = read_key(c, one, key);
+
+    return read_key(c, other, same) == n && !memcmp(key, same, n);
+}
+
+/* Equal keys stand in one run of slots without a gap: that is how a lookup finds them. So the finished
+ * file tells of them, and no list of what was read is kept. */
+static void check_slots(struct compiler *c, const unsigned char *slots, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t one = cdb_unpack(slots + i * 8 + 4), j = i, other;
+        while (one && (j = (j + 1) % count) != i && (other = cdb_unpack(slots + j * 8 + 4))) {
+            if (memcmp(slots + i * 8, slots + j * 8, 4) || !is_same_key(c, one, other))
+                continue;
+            put_repeat(c, one, other);
+            break;
+        }
+    }
+}
+
+static void find_repeats(struct compiler *c)
+{
+    unsigned char toc[TABLE_START];
+
+    read_back(c, toc, sizeof toc, 0);
+    for (size_t i = 0; i < sizeof toc; i += 8) {
+        uint32_t count = cdb_unpack(toc + i + 4);
+        unsigned char *slots = malloc(count ? (size_t)count * 8 : 1);
+        if (!slots)
+            die(c, "memory");
+        read_back(c, slots, (size_t)count * 8, cdb_unpack(toc + i));
+        check_slots(c, slots, count);
+        free(slots);
+    }
+}
+
+static int by_first_number(const void *left, const void *right)
+{
+    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
+    return a < b ? -1 : a > b;
+}
+
+/* The second reading of the source: records come at the same places again. */
+static void number_mark(struct compiler *c, const struct entry *e)
+{
+    for (; c->marked < c->count * 2 && c->marks[c->marked].at == c->at; c->marked++)
+        c->marks[c->marked].line = c->line;
+    c->at += 8 + (uint32_t)e->key_len + (uint32_t)e->value.n;
+}
+
+static unsigned long line_of(const struct compiler *c, uint32_t at)
+{
+    const struct mark *m = bsearch(&at, c->marks, c->count * 2, sizeof *m, by_first_number);
+    return m ? m->line : 0;
+}
+
+static void complain_of_repeats(struct compiler *c, reader *read)
 {
     char key[ADDRESS_FMT];
 
-    keep_duplicates(c);
-    qsort(c->seen, c->count, sizeof *c->seen, by_line);
+    find_repeats(c);
+    if (!c->count)
+        return;
+    if (!(c->marks = malloc(c->count * 2 * sizeof *c->marks)))
+        die(c, "memory");
     for (size_t i = 0; i < c->count; i++) {
-        size_t n = read_key(c, c->seen[i].at, key);
-        complain(c, c->seen[i].line, "%.*s is on line %lu already", (int)n, key,
-                 (unsigned long)c->seen[i].hash);
+        c->marks[2 * i].at = c->repeats[i].first;
+        c->marks[2 * i + 1].at = c->repeats[i].again;
+    }
+    qsort(c->marks, c->count * 2, sizeof *c->marks, by_first_number);
+    qsort(c->repeats, c->count, sizeof *c->repeats, by_first_number);
+    c->at = TABLE_START;
+    read_source(c, read, number_mark);
+    for (size_t i = 0; i < c->count; i++) {
+        const struct repeat *r = &c->repeats[i];
+        size_t n = read_key(c, r->again, key);
+        complain(c, (uint32_t)line_of(c, r->again), "%.*s is on line %lu already", (int)n, key,
+                 line_of(c, r->first));
     }
 }
 
@@ -303,10 +355,11 @@ static int compile(struct compiler *c, reader *read)
         die(c, c->tmp);
     if (cdb_make_start(&c->cdb, c->out) < 0)
         die(c, c->tmp);
-    read_source(c, read);
+    read_source(c, read, add);
     if (cdb_make_finish(&c->cdb) < 0)
         die(c, c->tmp);
-    complain_of_duplicates(c);
+    if (!c->errors)
+        complain_of_repeats(c, read);
     if (c->errors) {
         fprintf(stderr, "postern-cdb: %s is left as it was\n", c->target);
         unlink(c->tmp);
