@@ -1,0 +1,21 @@
+# Programs that only the bench needs; included by the Makefile. bench/README.md says what each is.
+MUSLCC ?= musl-gcc
+BENCH_BIN = build/bench/bin
+BENCH_CFLAGS = -std=gnu11 -O2 -Wall -Wextra -Wshadow -Wconversion
+BENCH_LIMITS = smtpnull smtpspool sock2file empty
+BENCH_PROGRAMS = $(BENCH_LIMITS:%=$(BENCH_BIN)/%) $(BENCH_BIN)/smtpload $(BENCH_BIN)/empty-dynamic
+
+.PHONY: bench-programs
+bench-programs: $(BENCH_PROGRAMS)
+
+$(BENCH_LIMITS:%=$(BENCH_BIN)/%): $(BENCH_BIN)/%: bench/%.c
+	@mkdir -p $(@D)
+	$(MUSLCC) $(BENCH_CFLAGS) -static -o $@ $<
+
+$(BENCH_BIN)/smtpload: bench/smtpload.c
+	@mkdir -p $(@D)
+	$(CC) $(BENCH_CFLAGS) -o $@ $<
+
+$(BENCH_BIN)/empty-dynamic: bench/empty.c
+	@mkdir -p $(@D)
+	$(CC) $(BENCH_CFLAGS) -o $@ $<
