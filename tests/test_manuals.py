@@ -1,0 +1,332 @@
+"""The documents say what the code says: knobs, replies, events, reasons, rooms; manuals, scripts and units are sound."""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = pathlib.Path(os.environ.get("POSTERN_BUILD", ROOT / "build"))
+SMTPD, CDB = BUILD / "postern-smtpd", BUILD / "postern-cdb"
+PAGES = ["postern-smtpd.8", "postern-cdb.8", "postern-tables.5", "postern-log.5"]
+UNITS = ["postern.socket", "postern@.service", "postern-tcpserver.service"]
+
+KNOB = re.compile(r'^\s*\{"([A-Z_]+)", &(\w+), FIELD\(\w+\), (NULL|"[^"]*"), (\w+), (\w+)\},$', re.M)
+REPLY = re.compile(r'^REPLY\((\w+), (?:NULL|"([a-z0-9-]+)"), "((\d{3})(?: (\d\.\d\.\d))?[^"]*)"\);', re.M)
+PAIR = re.compile(r'([a-z]+)=("(?:[ !#-\[\]-~]|\\["\\]|\\x[0-9a-f]{2})*"(?:\.\.\.)?|[!#-<>-\[\]-~]{1,256})')
+
+
+def read(name):
+    return (ROOT / name).read_text()
+
+
+def page(name):
+    """A manual with what only mdoc needs taken out of the text."""
+    return read("man/" + name).replace("\\&", "")
+
+
+def section(text, title):
+    """From the heading to the next one of its sort."""
+    kind = ".Ss" if f"\n.Ss {title}\n" in text else ".Sh"
+    rest = text.split(f"\n{kind} {title}\n", 1)[1]
+    return re.split(r"^\.Sh |^\.Ss " if kind == ".Ss" else r"^\.Sh ", rest, maxsplit=1, flags=re.M)[0]
+
+
+def knobs():
+    found = KNOB.findall(read("config.c"))
+    rows = re.findall(r'^\s*\{"[A-Z_]+", &', read("config.c"), re.M)
+    assert found and len(found) == len(rows), "a row of knobs[] that this test cannot read"
+    return {name: (kind, None if preset == "NULL" else preset[1:-1], low, high)
+            for name, kind, preset, low, high in found}
+
+
+def reasons():
+    words = {reason for _, reason, *_ in REPLY.findall(read("reply.c")) if reason}
+    for source in ROOT.glob("*.c"):
+        words.update(re.findall(r'\(struct reply\)\{s->text, "([a-z0-9-]+)"\}', source.read_text()))
+    return words
+
+
+def all_code():
+    return "\n".join(source.read_text() for source in sorted(ROOT.glob("*.c")))
+
+
+def items(text):
+    """The nested lists of a piece of mdoc: [(heads, paragraph lines, [inner items])]."""
+    top, stack = [], []
+    for line in text.splitlines():
+        if line.startswith(".Bl"):
+            stack.append(stack[-1][-1][2] if stack else top)
+        elif line.startswith(".El"):
+            stack.pop()
+        elif line.startswith(".It") and stack:
+            heads = re.sub(r"^\.It (?:Cm|Li|Ev) ", "", line)
+            stack[-1].append(([head.strip() for head in heads.split(" , ")], [], []))
+        elif stack and stack[-1]:
+            stack[-1][-1][1].append(line)
+    return top
+
+
+def session(lines, **environment):
+    """What the program logs of a session that says these lines."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run([SMTPD], input=lines.replace("\n", "\r\n").encode(), capture_output=True, timeout=60,
+                              cwd=folder, env={"ME": "mx.example.com", **environment})
+    return done.stderr.decode("ascii").splitlines()
+
+
+def parse(line):
+    """A line of the log by the grammar of postern-log(5), or None."""
+    if not re.fullmatch(f"{PAIR.pattern}(?: {PAIR.pattern})*", line):
+        return None
+    return [(key, value) for key, value in PAIR.findall(line)]
+
+
+class Knobs(unittest.TestCase):
+    def test_each_has_a_paragraph_with_its_default(self):
+        paragraphs = {head: "\n".join(lines)
+                      for heads, lines, _ in items(section(page("postern-smtpd.8"), "ENVIRONMENT")) for head in heads}
+        self.assertEqual(sorted(paragraphs), sorted(knobs()))
+        for name, (kind, preset, low, high) in knobs().items():
+            text = paragraphs[name]
+            if preset is None:
+                self.assertNotRegex(text, r"The default is\n\.(?:Cm|Ql)", name)
+            else:
+                self.assertRegex(text, rf"The default is\s(?:\.(?:Cm|Ql) )?{re.escape(preset)}\b", name)
+            if kind == "seconds":
+                self.assertIn(f"from {low} to {high}", text, name)
+
+    def test_readme_has_each_with_its_default(self):
+        rows = dict(re.findall(r"^\| `([A-Z_]+)` \|.*\| (.*) \|$", read("README.md"), re.M))
+        self.assertEqual(sorted(rows), sorted(knobs()))
+        for name, (_, preset, _, _) in knobs().items():
+            if preset is not None:
+                self.assertEqual(rows[name].strip("`"), preset, name)
+            elif name != "ME":
+                self.assertTrue(rows[name].startswith("unset"), name)
+
+    def test_program_has_the_same(self):
+        done = subprocess.run([SMTPD, "-n"], env={"DISCARD": "1"}, capture_output=True, text=True, timeout=60)
+        names = [re.match(r"#?([A-Z_]+)", line)[1] for line in done.stdout.splitlines() if not line.startswith("# ")]
+        self.assertEqual(names, list(knobs()))
+
+
+class Replies(unittest.TestCase):
+    def test_each_refusal_is_in_the_manual(self):
+        rows = set(re.findall(r"^\.It (\d{3} \d\.\d\.\d) Ta .* Ta ([a-z0-9-]+)$", page("postern-smtpd.8"), re.M))
+        found = REPLY.findall(read("reply.c"))
+        self.assertEqual(len(found), read("reply.c").count("\nREPLY("))
+        wanted = {(f"{code} {enhanced}", reason) for _, reason, _, code, enhanced in found if reason}
+        self.assertEqual(rows, wanted)
+
+    def test_each_reason_is_in_the_manual_once_in_order(self):
+        words = [head for heads, _, _ in items(section(page("postern-log.5"), "Reasons")) for head in heads]
+        self.assertEqual(words, sorted(reasons()))
+
+
+class Log(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.page = page("postern-log.5")
+        cls.events = {}
+        for heads, lines, inner in items(section(cls.page, "Events")):
+            keys = [key for keys, _, _ in inner for key in keys]
+            for head in heads:
+                cls.events[head] = keys, "\n".join(lines), {key: "\n".join(text)
+                                                            for keys, text, _ in inner for key in keys}
+
+    def test_each_event_is_in_the_manual(self):
+        calls = re.findall(r"log_event\(&s->log, ([^;]*)\);", all_code())
+        named = {word for call in calls for word in re.findall(r'"([a-z]+)"', call)}
+        self.assertEqual(sorted(self.events), sorted(named))
+
+    def test_each_step_is_in_the_manual(self):
+        code = all_code()
+        steps = set(re.findall(r'fail\(d, "([a-z0-9-]+)"\)|d->step = "([a-z0-9-]+)"|log_trouble\(s, "([a-z0-9-]+)"', code))
+        steps = {word for found in steps for word in found if word}
+        words = set(re.findall(r"^\.Li ([a-z-]+)\b", self.events["trouble"][2]["step"], re.M))
+        self.assertEqual(words, steps)
+
+    def test_each_end_is_in_the_manual(self):
+        ends = set(re.findall(r'"([a-z]+)"', " ".join(re.findall(r"s->ended = ([^;]*);", all_code()))))
+        words = set(re.findall(r"^\.Li ([a-z]+) :", self.events["close"][2]["reason"], re.M))
+        self.assertEqual(words, ends)
+
+    def test_examples_follow_the_grammar(self):
+        examples = section(read("man/postern-log.5"), "EXAMPLES").replace("\\(dq", '"').replace("\\e", "\\")
+        lines = [line for block in re.findall(r"^\.Bd[^\n]*\n(event=.*?)\n\.Ed", examples, re.M | re.S)
+                 for line in block.replace("\n  ", " ").splitlines()]
+        self.assertGreater(len(lines), 5)
+        for line in lines:
+            with self.subTest(line):
+                self.check_line(line)
+
+    def check_line(self, line):
+        pairs = parse(line)
+        self.assertIsNotNone(pairs, "against the grammar")
+        keys, values = [key for key, _ in pairs], dict(pairs)
+        self.assertEqual(keys[0], "event")
+        self.assertIn(values["event"], self.events)
+        allowed = iter(["event", "sid", "client", "mode"] + self.events[values["event"]][0])
+        for key in keys:
+            self.assertIn(key, allowed, "unknown, or out of order")
+        if values["event"] != "close" and "reason" in values:
+            self.assertIn(values["reason"], reasons())
+
+    def test_what_is_logged_is_as_the_manual_says(self):
+        transaction = "MAIL FROM:<a@b.example>\nRCPT TO:<c@example.com>\nDATA\n"
+        talks = [
+            (transaction + "EHLO x y=z\n" + transaction + "hello\n.\nQUIT\n", {"SPOOL": "./mail/", "VERBOSE": "1"}),
+            ("EHLO x\nMAIL FROM:<\x01\n" + transaction + "hel", {"DISCARD": "1", "TCPREMOTEIP": "192.0.2.7",
+                                                               "TCPREMOTEPORT": "7", "TCPLOCALIP": "192.0.2.8"}),
+            ("EHLO x\n" + transaction + "QUIT\n", {"SPOOL": "/dev/null/"}),
+            ("EHLO x\n" + transaction + "hello\n.\nQUIT\n", {"QMAILQUEUE": "/bin/false"}),
+            ("EHLO x\n" + transaction + "QUIT\n", {"SPOOL": "./mail/", "DOMAINS": "./none"}),
+            ("", {"TIMEOUT": "soon", "SPOOL": ""}),
+        ]
+        seen = set()
+        for said, environment in talks:
+            for line in session(said, **environment):
+                with self.subTest(line):
+                    self.check_line(line)
+                    seen.add(parse(line)[0][1])
+        self.assertEqual(seen, set(self.events), "events that this test does not bring about")
+
+
+class Rooms(unittest.TestCase):
+    def test_hacking_has_the_arrows_of_the_code(self):
+        arrows = {}
+        for source in sorted([*ROOT.glob("*.c"), *ROOT.glob("*.h")]):
+            found = re.findall(r'^#include "(\w+)\.h"', source.read_text(), re.M)
+            arrows.setdefault(source.stem, set()).update(set(found) - {source.stem})
+        rows = re.findall(r"^\| (\d+) \| (\w+) \| .* \|([\w ]*)\|$", read("HACKING.md"), re.M)
+        layers = {room: int(layer) for layer, room, _ in rows}
+        self.assertEqual({room: set(includes.split()) for _, room, includes in rows}, arrows)
+        for room, includes in arrows.items():
+            for other in includes:
+                self.assertLess(layers[other], layers[room], f"{room} includes {other}")
+
+
+class Manuals(unittest.TestCase):
+    @unittest.skipUnless(shutil.which("mandoc"), "no mandoc here")
+    def test_lint(self):
+        for name in PAGES:
+            with self.subTest(name):
+                done = subprocess.run(["mandoc", "-T", "lint", "-W", "all", ROOT / "man" / name], timeout=60,
+                                      capture_output=True, text=True)
+                # What it refers to need not be installed here; ours is looked for below.
+                found = [line for line in done.stdout.splitlines() if "referenced manual not found" not in line]
+                self.assertEqual(found, [])
+
+    def test_references_to_our_own_pages(self):
+        for name in PAGES:
+            for other, number in re.findall(r"^\.Xr (postern-\w+) (\d)", read("man/" + name), re.M):
+                self.assertIn(f"{other}.{number}", PAGES, name)
+
+    def test_no_page_is_forgotten(self):
+        self.assertEqual(sorted(path.name for path in (ROOT / "man").iterdir()), sorted(PAGES))
+
+
+class Scripts(unittest.TestCase):
+    @unittest.skipUnless(shutil.which("shellcheck"), "no shellcheck here")
+    def test_shellcheck(self):
+        scripts = [path for folder in ("tools", "tests") for path in sorted((ROOT / folder).iterdir())
+                   if path.is_file() and path.read_bytes().startswith(b"#!/bin/sh")]
+        self.assertIn(ROOT / "tools/setup", scripts)
+        done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True, timeout=120)
+        self.assertEqual(done.stdout, "")
+
+
+class Setup(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = pathlib.Path(folder.name) / "root"
+        self.etc = self.root / "etc/postern"
+
+    def run_setup(self):
+        return subprocess.run([ROOT / "tools/setup", CDB], env={**os.environ, "DESTDIR": str(self.root)}, timeout=60,
+                              capture_output=True, text=True)
+
+    def files(self):
+        return {path: path.read_bytes() for path in self.root.rglob("*") if path.is_file()}
+
+    def test_makes_what_the_program_takes(self):
+        self.assertEqual((self.run_setup().returncode, self.run_setup().stderr), (0, ""))
+        env = {path.name: path.read_text().strip() for path in (self.etc / "env").iterdir()}
+        lines = (self.etc / "postern.env").read_text().splitlines()
+        self.assertEqual(dict(line.split("=", 1) for line in lines if not line.startswith("#")), env)
+        for part in ("tmp", "new", "cur"):
+            self.assertEqual((self.root / "var/spool/postern" / part).stat().st_mode & 0o777, 0o700)
+        here = {name: f"{self.root}{value}" for name, value in env.items()}
+        done = subprocess.run([SMTPD, "-n"], env=here, capture_output=True, text=True, timeout=60)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(done.stdout.count(": 0 entries"), 3)
+
+    def test_a_second_time_changes_nothing(self):
+        self.assertEqual(self.run_setup().returncode, 0)
+        (self.etc / "env/MAILBOXES").unlink()
+        (self.etc / "postern.env").write_text("DISCARD=1\n")
+        before = self.files()
+        self.assertEqual(self.run_setup().returncode, 0)
+        self.assertEqual(self.files(), before)
+
+    def test_a_table_with_errors_leaves_the_old_one(self):
+        self.assertEqual(self.run_setup().returncode, 0)
+        (self.etc / "domains").write_text("example.com\nnot a domain\n")
+        before = self.files()
+        done = self.run_setup()
+        self.assertEqual(done.returncode, 100)
+        self.assertIn("domains:2: ", done.stderr)
+        self.assertEqual(self.files(), before)
+
+    def test_example_tables_compile(self):
+        self.root.mkdir()
+        for kind in ("domains", "mailboxes", "badsenders"):
+            done = subprocess.run([CDB, kind, ROOT / "cdb" / kind, self.root / kind], capture_output=True, text=True,
+                                  timeout=60)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+
+@unittest.skipUnless(shutil.which("systemd-analyze"), "no systemd-analyze here")
+class Units(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        tcpserver = shutil.which("tcpserver") or "/bin/true"
+        for name in UNITS:
+            text = read("systemd/" + name).replace("/usr/local/bin", str(BUILD)).replace("/usr/bin/tcpserver", tcpserver)
+            (self.folder / name).write_text(text)
+
+    def analyze(self, *arguments):
+        return subprocess.run(["systemd-analyze", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, timeout=120, cwd=self.folder)
+
+    def test_verify(self):
+        self.assertEqual(sorted(path.name for path in (ROOT / "systemd").iterdir()), sorted(UNITS))
+        done = self.analyze("verify", "--man=no", *(f"./{name}" for name in UNITS))
+        self.assertEqual((done.returncode, done.stdout), (0, ""))
+
+    def test_exposure_is_at_most_two(self):
+        for name in UNITS:
+            if name.endswith(".service"):
+                done = self.analyze("security", "--offline=yes", "--threshold=20", f"./{name}")
+                self.assertEqual(done.returncode, 0, done.stdout)
+                self.assertIn("Overall exposure level", done.stdout)
+
+    def test_what_keeps_the_socket_open(self):
+        socket, service = read("systemd/postern.socket"), read("systemd/postern@.service")
+        for line in ("Accept=yes", "TriggerLimitIntervalSec=0"):
+            self.assertIn(f"\n{line}\n", socket)
+        for name in ("MaxConnections", "MaxConnectionsPerSource"):
+            self.assertRegex(socket, rf"\n{name}=\d+\n")
+        self.assertIn("\nCollectMode=inactive-or-failed\n", service)
+        for name in UNITS[1:]:
+            self.assertIn("\nEnvironmentFile=-/etc/postern/postern.env\n", read("systemd/" + name))
+
+
+if __name__ == "__main__":
+    unittest.main()
