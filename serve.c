@@ -136,21 +136,24 @@ static const struct reply *check_argument(enum argument wanted, struct slice arg
     return wanted == NEEDED && !argument.n ? &reply_argument : NULL;
 }
 
-/* Every RCPT, and any other command that was refused. */
-static void log_command(struct session *s, const struct verb *v, struct slice verb, const struct reply *r)
+/* Every RCPT, and any other command that was refused. Where it was not run, its argument is logged as it
+ * came. */
+static void log_command(struct session *s, const struct verb *v, struct command c, bool run,
+                        const struct reply *r)
 {
     bool mail = v && v->run == envelope_mail, rcpt = v && v->run == envelope_rcpt;
+    struct slice from = {s->from, s->from_len}, to = {s->to, s->to_len};
 
     if (!r->reason && !rcpt)
         return;
     log_event(&s->log, mail ? "mail" : rcpt ? "rcpt" : "command");
     log_bytes(&s->log, "helo", session_helo(s));
     if (mail || rcpt) {
-        log_bytes(&s->log, "from", (struct slice){s->from, s->from_len});
+        log_bytes(&s->log, "from", mail && !run ? c.argument : from);
         if (rcpt)
-            log_bytes(&s->log, "to", (struct slice){s->to, s->to_len});
+            log_bytes(&s->log, "to", run ? to : c.argument);
     } else {
-        log_bytes(&s->log, "verb", verb);
+        log_bytes(&s->log, "verb", c.verb);
     }
     session_log_reply(s, r);
     log_end(&s->log);
@@ -181,14 +184,14 @@ static void obey(struct session *s, struct slice line)
         return; /* the client is gone */
     r = count_error(s, r);
     if (refused || v->run != content_data) /* that one logs its message itself */
-        log_command(s, v, c.verb, r);
+        log_command(s, v, c, !refused, r);
     session_reply(s, r);
 }
 
 static void refuse_long_line(struct session *s)
 {
     const struct reply *r = count_error(s, &reply_too_long);
-    log_command(s, NULL, (struct slice){"", 0}, r);
+    log_command(s, NULL, (struct command){{"", 0}, {"", 0}}, false, r);
     session_reply(s, r);
 }
 
