@@ -129,8 +129,8 @@ static const struct reply *find_place(struct session *s, struct address *a, stru
             return lookup_trouble(s, &s->mailboxes);
         if (r) {
             const struct reply *refusal = obey_entry(s, value, place);
-            if (refusal)
-                return refusal;
+            if (refusal && (refusal == &reply_lookup || !is_postmaster(a)))
+                return refusal; /* a catch-all does not refuse postmaster (RFC 5321 4.5.1) */
         } else if (!any && !is_postmaster(a)) {
             return &reply_no_mailbox;
         }
