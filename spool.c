@@ -215,7 +215,24 @@ static int write_copy(const struct spool *s, const struct maildir *m, struct sli
     return r;
 }
 
-/* One copy, durable when 0 is returned. */
+static bool is_same(int a, int b)
+{
+    struct stat x, y;
+    return !fstat(a, &x) && !fstat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* The message under this name, or a stranger's. */
+static bool is_our_file(const struct spool *s, int root, const char *name)
+{
+    int fd = openat(root, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool ours = fd >= 0 && is_same(fd, s->fd);
+
+    if (fd >= 0)
+        close(fd);
+    return ours;
+}
+
+/* One copy, durable when 0 is returned. Two paths may be one Maildir: it gets the message once. */
 static int deliver_copy(const struct spool *s, const struct spool_copy *copy)
 {
     struct maildir m = {.root = -1, .fresh = -1};
@@ -225,9 +242,16 @@ static int deliver_copy(const struct spool *s, const struct spool_copy *copy)
 
     if (open_maildir(&m, copy->maildir) < 0)
         return -1;
-    if (!copy->header.n)
+    if (is_same(m.fresh, s->maildir.fresh)) {
+        close_maildir(&m);
+        return 0;
+    }
+    if (!copy->header.n) {
         r = linkat(s->maildir.root, name_in(tmp, "tmp/", s, NULL), m.root, name_in(fresh, "new/", s, &size),
                    0);
+        if (r && errno == EEXIST && is_our_file(s, m.root, fresh))
+            r = 0;
+    }
     if (r)
         r = write_copy(s, &m, copy->header.n ? copy->header : s->header, &size);
     if (!r && (r = fsync(m.fresh))) {
