@@ -281,8 +281,8 @@ STREAM, PACKETS, PIPES = "stream", "packets", "pipes"
 class Session(Client):
     """One postern-smtpd and its client: over a socket pair, one that keeps write boundaries, or two pipes."""
 
-    def __init__(self, place, over=STREAM, before=(), **knobs):
-        self.place = place
+    def __init__(self, place, over=STREAM, before=(), log=None, **knobs):
+        self.place, self.log_to = place, log
         if over == PIPES:
             server_in, writer = os.pipe()
             reader, server_out = os.pipe()
@@ -299,7 +299,7 @@ class Session(Client):
         self.log_file = tempfile.TemporaryFile()
         try:
             self.process = subprocess.Popen([*before, SMTPD], cwd=place.path, env=environment(**knobs), stdin=ends[0],
-                                            stdout=ends[1], stderr=self.log_file)
+                                            stdout=ends[1], stderr=self.log_to or self.log_file)
         finally:
             for fd in set(ends):
                 os.close(fd)
@@ -337,7 +337,7 @@ class Accepted(Session):
     """The same over TCP, as an inetd would start it: the connection is descriptors 0 and 1."""
 
     def __init__(self, place, listen="127.0.0.1", connect=None, **knobs):
-        self.place = place
+        self.place, self.log_to = place, None
         family = socket.AF_INET6 if ":" in listen else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as listener:
             if family == socket.AF_INET6:

@@ -1,0 +1,463 @@
+"""Sessions by the table: every knob's values, spoilt tables, queue programs, clients that go away at any byte; and that
+the transcripts leave out no reply, no verb and no knob."""
+import contextlib
+import os
+import re
+import subprocess
+import unittest
+
+from harness import CDB, LIMIT, ROOT, SMTPD, TESTS, Accepted, Log, Place, Session, environment, await_that
+from test_transcripts import BREAKS
+
+TRANSCRIPTS = sorted((TESTS / "transcripts").glob("*.txt"))
+
+
+def source(name):
+    return (ROOT / name).read_text()
+
+
+class Complete(unittest.TestCase):
+    """What the code offers, some test here talks about."""
+
+    def test_every_reply(self):
+        shown = "".join(p.read_text() for p in TRANSCRIPTS) + "".join(p.read_text() for p in TESTS.glob("test_*.py"))
+        replies = re.findall(r'^REPLY\((\w+), .*?"([^"]*)"\);$', source("reply.c"), re.M)
+        self.assertGreater(len(replies), 30)
+        for name, text in replies:
+            with self.subTest(name):
+                self.assertTrue(text in shown, text)
+
+    def test_every_reason(self):
+        shown = "".join(p.read_text() for p in TRANSCRIPTS) + "".join(p.read_text() for p in TESTS.glob("test_*.py"))
+        for word in set(re.findall(r'^REPLY\(\w+, "([^"]*)"', source("reply.c"), re.M)) - {"config"}:
+            with self.subTest(word):
+                self.assertTrue(re.search(rf'"{word}"|reason={word}\b', shown), word)
+
+    def test_every_verb(self):
+        shown = "".join(p.read_text() for p in TRANSCRIPTS)
+        verbs = re.findall(r'^    \{"([A-Z]+)", \w+, (?:ANY|GREETED|CLEAR|OPEN|READY)', source("serve.c"), re.M)
+        self.assertGreater(len(verbs), 15)
+        for verb in verbs:
+            with self.subTest(verb):
+                self.assertTrue(re.search(rf"(?mi)^C: {verb}\b", shown), verb)
+
+    def test_every_knob(self):
+        knobs = re.findall(r'^    \{"([A-Z_]+)", &', source("config.c"), re.M)
+        self.assertGreater(len(knobs), 20)
+        self.assertEqual(set(knobs), set(VALUES))
+
+
+# name: ([(good value, as -n shows it)], [(bad value, why)])
+NUMBER = ([("0", "0"), ("1", "1"), ("0010", "10"), ("1099511627776", "1099511627776")],
+          [("", "empty"), (" 1", "a space"), ("1 ", "a space"), ("-1", "negative"), ("+1", "a sign"), ("1.5", "a fraction"),
+           ("1e3", "an exponent"), ("0x10", "hexadecimal"), ("ten", "a word"), ("10M", "a unit"), ("1\n", "a line end"),
+           ("1099511627777", "too large"), ("18446744073709551615", "too large"), ("18446744073709551616", "over 64 bits"),
+           ("18446744073709551617", "1 in 64 bits"), ("9" * 1000, "absurd"), ("٣", "a digit, but not ASCII")])
+
+
+def seconds(most):
+    return ([("1", "1"), ("1.5", "1.500"), ("1.050", "1.050"), ("007", "7"), ("30.000", "30"), (str(most), str(most))],
+            [("", "empty"), ("0", "no time"), ("0.999", "under the least"), (f"{most}.001", "over the most"),
+             (str(most + 1), "over the most"), ("1.", "no digits"), (".5", "no digits"), (".", "no digits"), ("1.2345", "too fine"),
+             ("-1", "negative"), ("1,5", "a comma"), ("1s", "a unit"), ("1.2.3", "two points"), ("inf", "a word"), ("1e3", "an exponent"),
+             ("18446744073709551616", "over 64 bits"), ("18446744073709552", "over 64 bits in milliseconds"), ("1.-1", "a sign"),
+             ("1. 1", "a space")])
+
+
+def path(name):
+    return ([(f"./{name}", f"./{name}"), ("x" * 2047, "x" * 2047), (" \"'\\\xff", " \"'\\\xff")],
+            [("", "empty"), ("x" * 2048, "too long"), ("x" * 100000, "absurd")])
+
+
+FLAG = ([("0", None), ("no", None), ("1", "1"), ("yes", "1")],
+        [("2", "a number"), ("true", "a word"), ("off", "a word"), (" ", "a space"), ("1 ", "a space"), ("-1", "negative"), ("01", "two digits")])
+VALUES = {
+    "ME": ([("mx.example.net", "mx.example.net"), ("localhost", "localhost"), ("MX.Example", "MX.Example"),
+            ("a_b.example", "a_b.example"), ("[192.0.2.1]", "[192.0.2.1]"), ("[IPv6:2001:db8::1]", "[IPv6:2001:db8::1]")],
+           [("", "empty"), (" ", "a space"), ("mx example", "a space"), ("mx.example ", "a space"), ("mx..example", "an empty label"),
+            (".mx", "a dot first"), ("mx.", "a dot last"), ("-mx", "a hyphen first"), ("mx-", "a hyphen last"), ("m" * 64, "a label too long"),
+            (".".join(["m" * 63] * 4) + ".m", "too long"), ("mx\r\n250 evil", "line ends"), ("mx\x01", "a control byte"),
+            ("b\xc3\xbccher.example", "not ASCII"), ("[192.0.2.256]", "no address"), ("[]", "no address"), ("<mx>", "brackets")]),
+    "SMTPGREETING": ([("x", "x"), ("x" * 200, "x" * 200), ('"\\ =', '"\\ =')],
+                     [("x" * 201, "too long"), ("a\nb", "a line end"), ("a\rb", "a CR"), ("a\tb", "a tab"), ("a\x7f", "DEL"),
+                      ("\xc3\xbc", "not ASCII")]),
+    "DOMAINS": path("domains.cdb"),
+    "MAILBOXES": path("mailboxes.cdb"),
+    "BADSENDERS": path("badsenders.cdb"),
+    "SPOOL": path("spool"),
+    "QMAILQUEUE": path("queue"),
+    "RELAYCLIENT": ([("", ""), ("@gate.example", "@gate.example"), ("x" * 255, "x" * 255)],
+                    [("x" * 256, "too long"), ("a\nb", "a line end"), ("\xc3\xbc", "not ASCII")]),
+    "DISCARD": FLAG,
+    "VERBOSE": FLAG,
+    "BARELF": ([("normalize", "normalize"), ("reject", "reject")],
+               [("", "empty"), ("Reject", "case"), ("no", "a word"), ("reject ", "a space"), ("normalise", "spelling")]),
+    "TIMEOUT": seconds(86400),
+    "SESSION_TIMEOUT": seconds(864000),
+    **{name: NUMBER for name in ("DATABYTES", "MINRATE", "MAXERRORS", "MAXNOOPS", "MAXVRFYS", "MAXRCPTS", "MAXMSGS", "MAXHOPS")},
+}
+
+
+def show(place, *arguments, **knobs):
+    return subprocess.run([SMTPD, *(arguments or ("-n",))], cwd=place.path, timeout=LIMIT, check=False,
+                          env=environment(**{k: raw(v) for k, v in knobs.items()}), stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+
+
+def raw(value):
+    return value.encode("latin-1") if isinstance(value, str) and max(value, default="") < "\u0100" else value
+
+
+class Knobs(unittest.TestCase):
+    def test_good(self):
+        with Place() as place:
+            for name, (values, _) in VALUES.items():
+                for value, shown in values:
+                    with self.subTest(name, value=value[:60]), Session(place, **{name: raw(value)}) as s:
+                        s.expect(220)
+                        s.quit()
+                        self.assertFalse(s.log().events("config"))
+
+    def test_shown(self):
+        with Place() as place:
+            for name, (values, _) in VALUES.items():
+                for value, shown in values:
+                    if name in ("DOMAINS", "MAILBOXES", "BADSENDERS"):
+                        continue  # they must exist then: see Shown
+                    with self.subTest(name, value=value[:60]):
+                        done = show(place, **{name: value})
+                        self.assertEqual((done.returncode, done.stderr), (0, b""))
+                        line = f"#{name}" if shown is None else f"{name}={shown}"
+                        self.assertIn(line, done.stdout.decode("latin-1").split("\n"))
+
+    def test_bad(self):
+        with Place() as place:
+            for name, (_, values) in VALUES.items():
+                for value, why in values:
+                    with self.subTest(name, value=value[:60], why=why), Session(place, **{name: raw(value)}) as s:
+                        self.assertEqual(s.reply(), "421 4.3.5 Misconfigured")
+                        self.assertEqual(s.rest(), b"")
+                        s.close()
+                        self.assertEqual(s.wait(), 100)
+                        log = s.log()
+                        self.assertEqual([(e["event"], e["variable"]) for e in log], [("config", name)])
+                        self.assertTrue(log[0]["error"])
+
+    def test_bad_shown(self):
+        with Place() as place:
+            for name, (_, values) in VALUES.items():
+                value, why = values[0]
+                with self.subTest(name, value=value, why=why):
+                    done = show(place, **{name: value})
+                    self.assertEqual((done.returncode, done.stdout), (100, b""))
+                    self.assertRegex(done.stderr.decode(), rf"\Apostern-smtpd: {name}: [a-zA-Z0-9 ]+\n\Z")
+
+    def test_nowhere(self):
+        """No place for mail is a mistake in the configuration, too."""
+        with Place() as place, Session(place, SPOOL=None) as s:
+            self.assertEqual(s.reply(), "421 4.3.5 Misconfigured")
+            s.close()
+            self.assertEqual(s.wait(), 100)
+            self.assertEqual(s.log().one("config")["variable"], "SPOOL")
+
+    def test_host(self):
+        """Without ME it is the host's name."""
+        with Place() as place, Session(place, ME=None) as s:
+            self.assertEqual(s.expect(220).split()[1], os.uname().nodename)
+            s.quit()
+
+    def test_whole_names(self):
+        """A name that only begins or ends like a knob's is none."""
+        with Place() as place:
+            shown = show(place, MAXRCPTSX="7", XMAXRCPTS="8", MAXRCPT="9")
+            self.assertIn(b"MAXRCPTS=100\n", shown.stdout)
+
+
+class Shown(unittest.TestCase):
+    """postern-smtpd -n, and wrong usage."""
+
+    def test_defaults(self):
+        with Place() as place:
+            done = show(place, ME="mx.example.net", TIMEOUT=None, SESSION_TIMEOUT=None)
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            self.assertEqual(done.stdout.decode(), "".join(line + "\n" for line in [
+                "ME=mx.example.net", "SMTPGREETING=ESMTP Postern", "#DOMAINS", "#MAILBOXES", "#BADSENDERS", "#RELAYCLIENT",
+                "SPOOL=spool", "#DISCARD", "#QMAILQUEUE", "DATABYTES=26214400", "TIMEOUT=300", "SESSION_TIMEOUT=3600",
+                "MINRATE=100", "MAXERRORS=10", "MAXNOOPS=30", "MAXVRFYS=10", "MAXRCPTS=100", "MAXMSGS=100", "MAXHOPS=100",
+                "BARELF=normalize", "#VERBOSE"]))
+
+    def test_tables(self):
+        with Place() as place:
+            knobs = {kind.upper(): place.compile(kind, text) for kind, text in (
+                ("domains", "example.com\n.example.org\n"), ("mailboxes", "".join(f"u{i}@example.com\n" for i in range(1000))),
+                ("badsenders", ""))}
+            done = show(place, **knobs)
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            for line in (b"# DOMAINS: 2 entries\n", b"# MAILBOXES: 1000 entries\n", b"# BADSENDERS: 0 entries\n"):
+                self.assertIn(line, done.stdout)
+
+    def test_tables_broken(self):
+        for kind, text in TABLES.items():
+            for how, spoil in BREAKS.items():
+                with self.subTest(kind, how=how), Place() as place:
+                    knob = place.compile(kind, text)
+                    spoil(place.path / knob)
+                    done = show(place, **{kind.upper(): knob})
+                    self.assertEqual(done.returncode, 111)
+                    self.assertRegex(done.stderr.decode(), rf"\Apostern-smtpd: {kind.upper()}: {re.escape(knob)}: .+\n\Z")
+
+    def test_usage(self):
+        with Place() as place:
+            for arguments in (["-x"], ["-n", "-n"], [""], ["--help"], ["-n", ""]):
+                with self.subTest(arguments):
+                    done = show(place, *arguments)
+                    self.assertEqual((done.returncode, done.stdout, done.stderr), (100, b"", b"usage: postern-smtpd [-n]\n"))
+
+    def test_output_lost(self):
+        """A full disk behind -n does not pass for success."""
+        with Place() as place, open("/dev/full", "wb") as full:
+            done = subprocess.run([SMTPD, "-n"], cwd=place.path, env=environment(), stdout=full, timeout=LIMIT,
+                                  stderr=subprocess.PIPE, check=False)
+            self.assertEqual(done.returncode, 111)
+
+
+TABLES = {
+    "domains": "example.com\n",
+    "mailboxes": "alice@example.com\nbob@example.com ./bob/\n",
+    "badsenders": "example.com\n",
+}
+
+
+class BrokenTables(unittest.TestCase):
+    """A table that cannot be asked: 451 in place of an answer, one line of trouble for each, nothing accepted."""
+
+    def test_each(self):
+        for kind, text in TABLES.items():
+            for how, spoil in BREAKS.items():
+                with self.subTest(kind, how=how), Place() as place:
+                    knobs = {kind.upper(): place.compile(kind, text)}
+                    spoil(place.path / knobs[kind.upper()])
+                    with Session(place, **knobs) as s:
+                        self.ask(s, kind)
+                        s.quit()
+                        log = s.log()
+                        trouble = log.events("trouble", step="lookup", object=f"{kind}.cdb")
+                        self.assertEqual((len(trouble), len(log.events("trouble"))), (2, 2))
+                        self.assertTrue(trouble[0]["error"])
+                        self.assertEqual(len([e for e in log if e.get("reason") == "lookup"]), 2)
+                    self.assertEqual(place.stored(), {})
+
+    def ask(self, s, kind):
+        s.hello()
+        if kind == "badsenders":
+            for _ in range(2):
+                self.assertEqual(s.command("MAIL FROM:<spam@example.com>"), "451 4.3.0 Temporary lookup failure")
+            s.command("RCPT TO:<alice@example.com>", 503)
+            return
+        s.command("MAIL FROM:<a@example.org>", 250)
+        for _ in range(2):
+            self.assertEqual(s.command("RCPT TO:<alice@example.com>"), "451 4.3.0 Temporary lookup failure")
+        s.command("DATA", "554 5.5.1")
+
+    def test_rebuilt(self):
+        """A session keeps the table it has opened; the next one sees the new."""
+        with Place() as place:
+            knob = place.compile("mailboxes", "alice@example.com\n")
+            with Session(place, MAILBOXES=knob) as old:
+                old.hello()
+                old.command("MAIL FROM:<>", 250)
+                old.command("RCPT TO:<alice@example.com>", 250)
+                place.compile("mailboxes", "bob@example.com\n")
+                with Session(place, MAILBOXES=knob) as new:
+                    new.hello()
+                    new.command("MAIL FROM:<>", 250)
+                    new.command("RCPT TO:<alice@example.com>", "550 5.1.1")
+                    new.command("RCPT TO:<bob@example.com>", 250)
+                    new.quit()
+                old.command("RCPT TO:<bob@example.com>", "550 5.1.1")
+                old.command("RCPT TO:<alice@example.com>", 250)
+                old.quit()
+
+    def test_not_opened_in_vain(self):
+        """A session that asks nothing of a table has no trouble with it."""
+        with Place() as place, Session(place, DOMAINS="missing", MAILBOXES="missing", BADSENDERS="missing") as s:
+            s.hello()
+            s.command("MAIL FROM:<>", 250)
+            s.quit()
+            self.assertEqual(s.log().events("trouble"), [])
+
+
+REASONS = {"250": None, "554": "queue", "452": "full", "451": "storage"}
+ALL = "cat >/dev/null; cat <&1 >/dev/null; "
+QUEUES = [
+    # name, script, bytes of message, reply, lines of trouble, why
+    ("done", ALL + "exit 0", 10, "250 2.0.0 Ok", 0, "queued"),
+    ("large", ALL + "exit 0", 1000000, "250 2.0.0 Ok", 0, "more than a pipe holds"),
+    ("too long", ALL + "exit 11", 10, "554 5.3.0 Message refused", 1, "permanent"),
+    ("31", ALL + "exit 31", 10, "554 5.3.0 Message refused", 1, "permanent"),
+    ("40", ALL + "exit 40", 10, "554 5.3.0 Message refused", 1, "the last permanent one"),
+    ("1", ALL + "exit 1", 10, "451 4.3.0 Temporary storage failure", 1, "unknown is temporary"),
+    ("10", ALL + "exit 10", 10, "451 4.3.0 Temporary storage failure", 1, "below the permanent ones"),
+    ("41", ALL + "exit 41", 10, "451 4.3.0 Temporary storage failure", 1, "above the permanent ones"),
+    ("51", ALL + "exit 51", 10, "451 4.3.0 Temporary storage failure", 1, "out of memory"),
+    ("52", ALL + "exit 52", 10, "451 4.3.0 Temporary storage failure", 1, "timeout"),
+    ("53", ALL + "exit 53", 10, "452 4.3.1 Out of space", 1, "disk full"),
+    ("54", ALL + "exit 54", 10, "451 4.3.0 Temporary storage failure", 1, "read error"),
+    ("71", ALL + "exit 71", 10, "451 4.3.0 Temporary storage failure", 1, "server refused for now"),
+    ("81", ALL + "exit 81", 10, "451 4.3.0 Temporary storage failure", 1, "internal bug"),
+    ("91", ALL + "exit 91", 10, "451 4.3.0 Temporary storage failure", 1, "envelope format"),
+    ("111", ALL + "exit 111", 10, "451 4.3.0 Temporary storage failure", 1, "as daemontools' programs say it"),
+    ("255", ALL + "exit 255", 10, "451 4.3.0 Temporary storage failure", 1, "unknown is temporary"),
+    ("crash", ALL + "kill -9 $$", 10, "451 4.3.0 Temporary storage failure", 1, "killed"),
+    ("deaf no", "exec <&-; exit 31", 1000000, "554 5.3.0 Message refused", 1, "its verdict counts though it read nothing"),
+    ("hang", "exec sleep 1000", 10, "451 4.3.0 Temporary storage failure", 1, "it is ended"),
+    ("hang, full", "exec sleep 1000", 1000000, "451 4.3.0 Temporary storage failure", 1, "it is ended"),
+    ("hang late", ALL + "exec sleep 1000", 10, "451 4.3.0 Temporary storage failure", 1, "it is ended"),
+]
+
+
+class Queue(unittest.TestCase):
+    """QMAILQUEUE: each class of exit codes of qmail-queue(8), and programs that misbehave. The session goes on."""
+
+    def test_each(self):
+        for name, script, size, reply, lines, why in QUEUES:
+            with self.subTest(name, why=why), Place() as place:
+                place.write("queue", f"#!/bin/sh\necho $$ >pid\n{script}\n", 0o755)
+                with Session(place, QMAILQUEUE="./queue", SPOOL=None, TIMEOUT="1" if "hang" in name else "30") as s:
+                    s.hello()
+                    got = s.mail((b"x" * 98 + b"\r\n") * (size // 100 + 1), code=None)
+                    self.assertEqual(got[:len(reply)], reply)
+                    self.check_gone(int(place.read("pid")))
+                    place.write("queue", "#!/bin/sh\n" + ALL, 0o755)
+                    s.mail("next")
+                    s.quit()
+                    log = s.log()
+                    self.assertEqual(len(log.events("trouble")), lines, log)
+                    first, second = log.events("message")
+                    self.assertEqual((first.get("reason"), second["verdict"]), (REASONS[reply[:3]], "accept"))
+
+    def check_gone(self, pid):
+        with self.assertRaises(ProcessLookupError):
+            os.kill(pid, 0)
+
+    def test_no_program(self):
+        for name, mode, why in (("missing", None, "there is none"), ("plain", 0o644, "it may not run"), ("folder", "", "it is none")):
+            with self.subTest(name, why=why), Place() as place:
+                if mode is not None:
+                    place.write("queue", "") if mode else (place.path / "queue").mkdir()
+                with Session(place, QMAILQUEUE="./queue", SPOOL=None) as s:
+                    s.hello()
+                    self.assertEqual(s.mail("text", code=None), "451 4.3.0 Temporary storage failure")
+                    s.quit()
+                    self.assertEqual(s.log().one("trouble")["object"], "./queue")
+
+    def test_stopped(self):
+        """SIGTERM while the program is at work: its verdict is awaited, then the session ends."""
+        with Place() as place:
+            os.mkfifo(place.path / "go")
+            place.write("queue", f"#!/bin/sh\n{ALL} echo >ready; read word <go; exit 0\n", 0o755)
+            with Session(place, QMAILQUEUE="./queue", SPOOL=None) as s:
+                s.hello()
+                s.command("MAIL FROM:<>", 250)
+                s.command("RCPT TO:<b@example.com>", 250)
+                s.command("DATA", 354)
+                s.send("text\r\n.\r\n")
+                await_that((place.path / "ready").exists, "the program has read its message")
+                s.signal(15)
+                (place.path / "go").write_text("go\n")
+                s.expect("250 2.0.0")
+                s.expect("421 4.3.2")
+                self.assertEqual(s.rest(), b"")
+
+    def test_clean_descriptors(self):
+        """The program has its two descriptors and the log, and signals as under a shell."""
+        with Place() as place:
+            place.write("queue", f"#!/bin/sh\n{ALL} grep -E 'Sig(Blk|Ign)' /proc/self/status >signals; exec ls -1 /proc/self/fd >fds\n", 0o755)
+            with Session(place, QMAILQUEUE="./queue", SPOOL=None) as s:
+                s.hello()
+                s.mail("text")
+                s.quit()
+            self.assertEqual(place.read("fds").split(), [b"0", b"1", b"2", b"3"])  # the last is ls's own
+            masks = [int(line.split()[1], 16) for line in place.read("signals").splitlines()]
+            self.assertEqual([m & 0x14fff for m in masks], [0, 0])
+
+
+CONVERSATION = [
+    # what is sent before each reply is awaited
+    b"EHLO client.example\r\n",
+    b"MAIL FROM:<a@example.org> SIZE=100\r\nRCPT TO:<alice@example.com>\r\nRCPT TO:<bob@example.com>\r\nDATA\r\n",
+    b"Subject: test\r\n\r\n..text\r\n.\r\n",
+    b"QUIT\r\n",
+]
+REPLIES = [1, 4, 1, 1]
+
+
+def converse(client, cut):
+    """Says the first `cut` bytes of the conversation, awaiting replies where RFC 2920 says so. Returns how much of the
+    message's end was sent: True where all of it was."""
+    client.expect(220)
+    for part, replies in zip(CONVERSATION, REPLIES):
+        client.send(part[:cut])
+        cut -= len(part)
+        if cut < 0:
+            return
+        for _ in range(replies):
+            client.reply()
+
+
+class Vanishing(unittest.TestCase):
+    """The client goes away behind any byte: nothing in tmp/, and in new/ what was wholly sent."""
+
+    LENGTH = sum(map(len, CONVERSATION))
+    WHOLE = sum(map(len, CONVERSATION[:3]))
+
+    def check(self, place, cut, log):
+        wanted = {"spool": 1, "bob": 1} if cut >= self.WHOLE else {}
+        self.assertEqual(place.stored(), wanted)
+        self.assertEqual(place.leftovers(), [])
+        self.assertEqual(log[-1]["event"], "close")
+        self.assertIn(log[-1]["reason"], ("eof", "lost", "quit"))
+        self.assertEqual(int(log[-1]["messages"]), bool(wanted))
+        self.assertEqual(log.events("trouble"), [])
+
+    def knobs(self, place):
+        return {"MAILBOXES": place.compile("mailboxes", "alice@example.com\nbob@example.com ./bob/\n")}
+
+    def test_anywhere(self):
+        for cut in range(self.LENGTH + 1):
+            with self.subTest(cut=cut), Place() as place, Session(place, **self.knobs(place)) as s:
+                converse(s, cut)
+                s.close()
+                self.assertEqual(s.wait(), 0)
+                self.check(place, cut, s.log())
+
+    def test_reset(self):
+        """Over TCP, and not politely."""
+        for cut in [*range(0, self.LENGTH, 9), self.WHOLE - 1, self.WHOLE]:
+            with self.subTest(cut=cut), Place() as place, Accepted(place, **self.knobs(place)) as s:
+                converse(s, cut)
+                s.reset()
+                self.assertEqual(s.wait(), 0)
+                self.check(place, cut, s.log())
+
+    def test_log_gone(self):
+        """A log that nobody reads any more is no reason to refuse mail."""
+        with Place() as place:
+            reader, writer = os.pipe()
+            with Session(place, log=writer) as s:
+                os.close(writer)
+                s.hello()
+                os.close(reader)
+                s.mail("text")
+                s.quit()
+            self.assertEqual(place.stored(), {"spool": 1})
+
+    def test_never_reads(self):
+        """A client that talks and never listens is let go after TIMEOUT."""
+        with Place() as place, Session(place, TIMEOUT="1", MAXNOOPS="0", MAXERRORS="0") as s:
+            s.sock.settimeout(0.2)
+            with self.assertRaises(TimeoutError):
+                for _ in range(1000):
+                    s.sock.sendall(b"NOOP\r\n" * 10000)
+            self.assertEqual(s.wait(), 0)
+            self.assertEqual(s.log().one("close")["reason"], "lost")
