@@ -69,6 +69,7 @@ int qqueue_begin(struct qqueue *q, const char *program)
     }
     q->message = message[1];
     q->envelope = envelope[1];
+    q->deaf = false;
     return 0;
 }
 
@@ -98,7 +99,9 @@ static int write_pipe(int fd, const char *bytes, size_t n, instant until)
 
 int qqueue_write(struct qqueue *q, const char *bytes, size_t n, instant until)
 {
-    return write_pipe(q->message, bytes, n, until);
+    int r = write_pipe(q->message, bytes, n, until);
+    q->deaf |= r < 0 && errno == EPIPE;
+    return r;
 }
 
 /* F sender NUL, T recipient NUL for each, NUL. */
@@ -158,11 +161,14 @@ int qqueue_commit(struct qqueue *q, const struct transaction *t, instant until)
 
     close(q->message);
     /* A program may give its verdict without reading the envelope; the code tells. */
-    if (write_envelope(q->envelope, t, until) < 0 && errno != EPIPE) {
-        close(q->envelope);
-        kill_program(q);
-        errno = ETIMEDOUT;
-        return -1;
+    if (write_envelope(q->envelope, t, until) < 0) {
+        if (errno != EPIPE) {
+            close(q->envelope);
+            kill_program(q);
+            errno = ETIMEDOUT;
+            return -1;
+        }
+        q->deaf = true;
     }
     close(q->envelope);
     if (!reap(q, &status, until)) {
@@ -171,7 +177,10 @@ int qqueue_commit(struct qqueue *q, const struct transaction *t, instant until)
         return -1;
     }
     errno = EIO;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    if (!WIFEXITED(status))
+        return -1;
+    errno = EPIPE;
+    return WEXITSTATUS(status) || !q->deaf ? WEXITSTATUS(status) : -1;
 }
 
 void qqueue_abandon(struct qqueue *q)

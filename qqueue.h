@@ -11,6 +11,7 @@
 struct qqueue {
     pid_t pid;             /* 0: none is running */
     int message, envelope; /* our ends of the pipes */
+    bool deaf;             /* it did not read all that was written */
 };
 
 /* All return 0, or -1 with errno. */
@@ -22,7 +23,7 @@ int qqueue_begin(struct qqueue *q, const char *program);
 int qqueue_write(struct qqueue *q, const char *bytes, size_t n, instant until);
 
 /* Hands over the envelope and waits for the program's verdict: its exit code, 0 where the mail is queued. -1:
- * it crashed, hung, or could not be started. */
+ * it crashed, hung, or says so of what it did not read. */
 int qqueue_commit(struct qqueue *q, const struct transaction *t, instant until);
 
 /* Ends the program without an envelope: it queues nothing. */

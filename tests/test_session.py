@@ -310,6 +310,8 @@ QUEUES = [
     ("255", ALL + "exit 255", 10, "451 4.3.0 Temporary storage failure", 1, "unknown is temporary"),
     ("crash", ALL + "kill -9 $$", 10, "451 4.3.0 Temporary storage failure", 1, "killed"),
     ("deaf no", "exec <&-; exit 31", 1000000, "554 5.3.0 Message refused", 1, "its verdict counts though it read nothing"),
+    ("deaf yes", "exec <&-; exit 0", 1000000, "451 4.3.0 Temporary storage failure", 1, "it cannot have queued what it did not read"),
+    ("half deaf", "head -c 1000 >/dev/null; exit 0", 1000000, "451 4.3.0 Temporary storage failure", 1, "nor what it read a part of"),
     ("hang", "exec sleep 1000", 10, "451 4.3.0 Temporary storage failure", 1, "it is ended"),
     ("hang, full", "exec sleep 1000", 1000000, "451 4.3.0 Temporary storage failure", 1, "it is ended"),
     ("hang late", ALL + "exec sleep 1000", 10, "451 4.3.0 Temporary storage failure", 1, "it is ended"),
