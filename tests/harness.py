@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 TESTS = pathlib.Path(__file__).resolve().parent
@@ -416,41 +417,37 @@ class Tcpserver(Server):
 
 
 class SocketActivate(Server):
-    """systemd-socket-activate --accept --inetd; the kernel chooses the port."""
+    """systemd-socket-activate --accept --inetd. It takes no port 0, but a socket that listens already."""
 
     def __init__(self, place, host="127.0.0.1", **knobs):
-        self.place, self.host = place, host.strip("[]")
-        self.file = tempfile.TemporaryFile()
+        self.place, self.host = place, host
         env = environment(**{"TCPREMOTEIP": None, **knobs})
-        self.process = subprocess.Popen(
-            ["systemd-socket-activate", "--accept", "--inetd", "-l", f"{host}:0",
-             *(f"-E{name}={value}" for name, value in env.items()), SMTPD],
-            cwd=place.path, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.file)
-        self.port = self.find_port()
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
+            listener.bind((host, 0))
+            listener.listen(100)
+            self.port = listener.getsockname()[1]
+            fd = listener.fileno()
+            self.process = subprocess.Popen(
+                ["sh", "-c", f'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<&{fd}', "sh", "systemd-socket-activate", "--accept",
+                 "--inetd", *(f"-E{name}={value}" for name, value in env.items()), SMTPD],
+                cwd=place.path, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=[fd])
+        self.said = b""
+        self.listener = threading.Thread(target=self.listen, daemon=True)
+        self.listener.start()
 
-    def find_port(self):
-        """Of the socket the process has come to listen on: it does not tell."""
-        until = time.monotonic() + LIMIT
-        while time.monotonic() < until and self.process.poll() is None:
-            inodes = set()
-            for fd in pathlib.Path(f"/proc/{self.process.pid}/fd").iterdir():
-                with contextlib.suppress(OSError):
-                    inodes.add(os.readlink(fd))
-            for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-                for row in pathlib.Path(table).read_text().splitlines()[1:]:
-                    cells = row.split()
-                    if cells[3] == "0A" and f"socket:[{cells[9]}]" in inodes:
-                        return int(cells[1].rpartition(":")[2], 16)
-            time.sleep(0.01)  # nothing to wait for tells when it listens
-        raise AssertionError("systemd-socket-activate does not listen")
+    def listen(self):
+        """Until the last session has ended: then nobody holds the log's pipe any more."""
+        while data := self.process.stderr.read1():
+            self.said += data
 
     def stop(self):
         self.end(self.process)
+        self.listener.join(LIMIT)
+        self.process.stderr.close()
 
     def log(self):
         """Its own words are lines that do not begin with an event."""
-        self.file.seek(0)
-        return Log(b"".join(line for line in self.file.read().splitlines(True) if line.startswith(b"event=")))
+        return Log(b"".join(line for line in self.said.splitlines(True) if line.startswith(b"event=")))
 
 
 def await_that(condition, what):
