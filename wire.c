@@ -65,18 +65,19 @@ void wire_init(struct wire *w, struct wire_room *room, int in, int out, int64_t 
     w->bytes_in = w->bytes_out = 0;
 }
 
-/* Waits for `events` on `fd`. False when the deadline passed. */
+/* Waits for `events` on `fd`. False when the deadline passed, or where we are to end: then nobody waits for a
+ * client to take what it was sent. */
 static bool wait_for(int fd, short events, instant until)
 {
     struct pollfd p = {.fd = fd, .events = events};
     int left;
 
     while ((left = deadline_left_ms(until, deadline_now()))) {
-        int r = poll(&p, 1, left);
+        int r = poll(&p, 1, stopped ? 0 : left);
         if (r > 0 || (r < 0 && errno != EINTR))
             return true; /* trouble shows in the read or write that follows */
-        if (stopped && (events & POLLIN))
-            return true;
+        if (stopped)
+            return events & POLLIN;
     }
     return false;
 }

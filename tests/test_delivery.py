@@ -469,6 +469,16 @@ class Stopping(unittest.TestCase):
                 self.assertEqual(s.log().one("close")["reason"], "shutdown")
                 self.assertEqual((place.stored(), place.leftovers()), ({}, []))
 
+    def test_not_reading(self):
+        """A client that does not read is not waited for, either."""
+        with Place() as place, Session(place, TIMEOUT="1000", MAXNOOPS="0", SESSION_TIMEOUT="1000") as s:
+            s.sock.settimeout(0.2)
+            with self.assertRaises(TimeoutError):
+                for _ in range(1000):
+                    s.sock.sendall(b"NOOP\r\n" * 10000)
+            s.signal(harness.TERM)
+            self.assertEqual(s.wait(), 0)
+
     def test_accepted_first(self):
         """What was taken before the signal stays taken."""
         with Place() as place, Accepted(place) as s:
