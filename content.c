@@ -175,6 +175,8 @@ const struct reply *content_data(struct session *s, struct slice argument)
     } else {
         session_reply(s, &reply_go_ahead);
         s->closing = !receive(s, &body, start, &r);
+        if (s->closing && r)
+            s->ended = r->reason;
         if (s->closing || r)
             delivery_abandon(&s->delivery);
         else

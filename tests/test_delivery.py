@@ -491,5 +491,28 @@ class Stopping(unittest.TestCase):
             self.assertEqual(place.stored(), {"spool": 1})
 
 
+class Excess(unittest.TestCase):
+    """A message that is too big is read to its end; one that is far too big is not."""
+
+    def test_far(self):
+        with Place() as place, Accepted(place, DATABYTES="1000") as s:
+            s.hello()
+            s.command("MAIL FROM:<>", 250)
+            s.command("RCPT TO:<b@example.com>", 250)
+            s.command("DATA", 354)
+            block = b"0123456789\r\n" * 10000
+            sent = 0
+            with self.assertRaises(OSError):
+                for _ in range(2000):
+                    s.sock.sendall(block)
+                    sent += len(block)
+            self.assertGreater(sent, 64 << 20)
+            self.assertEqual(s.wait(), 0)
+            log = s.log()
+            self.assertEqual(log.one("message")["reply"], "552 5.3.4 Message far too big")
+            self.assertEqual(log.one("close")["reason"], "toobig")
+            self.assertEqual((place.stored(), place.leftovers()), ({}, []))
+
+
 if not shutil.which("tcpserver"):
     raise unittest.SkipTest("tcpserver is not installed: tools/deps check")
