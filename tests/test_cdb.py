@@ -1,0 +1,278 @@
+"""postern-cdb: what it takes, what it refuses and says of it, and that the target is the old file or the whole new one."""
+import os
+import pathlib
+import random
+import resource
+import signal
+import subprocess
+import time
+import unittest
+
+from harness import CDB, IS_ASAN, LIMIT, Place, Session, await_that, environment
+
+
+def compile_(place, kind, source="source", target="target.cdb", **options):
+    return subprocess.run([CDB, kind, source, target], cwd=place.path, env=environment(), timeout=LIMIT * 3, check=False,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+def records(cdb):
+    """All records, by the format's own description: key and value, in order."""
+    at, end, found = 2048, int.from_bytes(cdb[:4], "little"), []
+    while at < end:
+        k, v = (int.from_bytes(cdb[at + i:at + i + 4], "little") for i in (0, 4))
+        found.append((cdb[at + 8:at + 8 + k], cdb[at + 8 + k:at + 8 + k + v]))
+        at += 8 + k + v
+    return found
+
+
+# kind, source, records, why
+GOOD = [
+    ("domains", b"", [], "nothing"),
+    ("domains", b"\n\n# only remarks\n  # indented\n\t#\n", [], "remarks and empty lines"),
+    ("domains", b"example.com\n", [(b"example.com", b"")], "a domain"),
+    ("domains", b"example.com", [(b"example.com", b"")], "no line end at the end"),
+    ("domains", b"example.com\r\n.example.org\r\n\r\n# x\r\n", [(b"example.com", b""), (b".example.org", b"")], "CRLF"),
+    ("domains", b"  \texample.com \t\n", [(b"example.com", b"")], "white space around"),
+    ("domains", b"Example.COM\n.EXAMPLE.Org\n", [(b"example.com", b""), (b".example.org", b"")], "lower case"),
+    ("domains", b"example.com # ours\n", [(b"example.com", b"")], "a remark behind"),
+    ("domains", b"example.com\n.example.com\n", [(b"example.com", b""), (b".example.com", b"")], "two different entries"),
+    ("domains", b"[192.0.2.1]\n[IPv6:2001:DB8::1]\nlocalhost\n", [(b"[192.0.2.1]", b""), (b"[ipv6:2001:db8::1]", b""), (b"localhost", b"")], "literals"),
+    ("domains", "bücher.example\n".encode(), [("bücher.example".encode(), b"")], "not ASCII"),
+    ("mailboxes", b"alice@example.com\n", [(b"alice@example.com", b"")], "a mailbox"),
+    ("mailboxes", b"Alice@Example.COM   # hello\n", [(b"alice@example.com", b"")], "case, a remark"),
+    ("mailboxes", b'"a b"@example.com ./x/\n"bob"@example.com\n', [(b"a b@example.com", b"./x/"), (b"bob@example.com", b"")], "quotes"),
+    ("mailboxes", b"@example.com ./all/\n", [(b"@example.com", b"./all/")], "a catch-all"),
+    ("mailboxes", b"a@b.example /abs/olute/\nb@b.example ../x y/\n", [(b"a@b.example", b"/abs/olute/"), (b"b@b.example", b"../x y/")], "paths"),
+    ("mailboxes", b"a@b.example\t452 4.2.2 Mailbox  full # no remark\n", [(b"a@b.example", b"452 4.2.2 Mailbox  full # no remark")], "a reply"),
+    ("mailboxes", b"a@b.example 550 " + b"x" * 396 + b"\n", [(b"a@b.example", b"550 " + b"x" * 396)], "the longest reply"),
+    ("mailboxes", b"a+b@c.example ./x/\n+a@c.example\n", [(b"a+b@c.example", b"./x/"), (b"+a@c.example", b"")], "detail"),
+    ("badsenders", b"a@b.example\n@c.example\nd.example # x\n.e.example\n\"x y\"@f.example\n",
+     [(b"a@b.example", b""), (b"c.example", b""), (b"d.example", b""), (b".e.example", b""), (b"x y@f.example", b"")], "all forms"),
+]
+
+# kind, source, lines with complaints, why
+BAD = [
+    ("domains", b"a..b\n", [1], "an empty label"),
+    ("domains", b"example.com more\n", [1], "two words"),
+    ("domains", b"example.com#ours\n", [1], "a remark without a space"),
+    ("domains", b"user@example.com\n", [1], "an address"),
+    ("domains", b"example.com.\n", [1], "a dot last"),
+    ("domains", b"..example.com\n", [1], "two dots"),
+    ("domains", b".\n", [1], "a dot"),
+    ("domains", b"exa\0mple.com\nexample.com\0\n", [1, 2], "NUL"),
+    ("domains", b"*.example.com\n", [1], "a wildcard of another kind"),
+    ("domains", b"x" * 64 + b".example\n", [1], "a label too long"),
+    ("domains", b".".join([b"x" * 63] * 5) + b"\n", [1], "a name too long"),
+    ("domains", b"\xff.example\n", [1], "no UTF-8"),
+    ("domains", b"ok.example\n# fine\nb@d\nok2.example\n-x\n\ny-\n", [3, 5, 7], "all errors, and their lines"),
+    ("domains", b"a.example\nb.example\nA.EXAMPLE\nb.example # again\na.example\n", [3, 4, 5], "double lines"),
+    ("domains", b"a.example\na.example\n-bad\n", [2, 3], "and before one"),
+    ("domains", b"x" * 1000000 + b"\n", [1], "a very long line"),
+    ("mailboxes", b"alice\n", [1], "no domain"),
+    ("mailboxes", b"<alice@example.com>\n", [1], "brackets"),
+    ("mailboxes", b"alice@\n@\n@@\n", [1, 2, 3], "no domain behind the at sign"),
+    ("mailboxes", b"alice@example.com Maildir/\n", [1], "a path that begins like a word"),
+    ("mailboxes", b"alice@example.com ./Maildir\n", [1], "a path without its slash"),
+    ("mailboxes", b"alice@example.com ./Maildir/ # mine\n", [1], "a remark behind a path"),
+    ("mailboxes", b"alice@example.com &bob@example.com\nbob@example.com |cat\n", [1, 2], "not yet"),
+    ("mailboxes", b"a@b 250 2.0.0 ok\na1@b 354 x\na2@b 55 x\na3@b 5500 x\na4@b 550\na5@b 560 x\na6@b 550  x\na7@b 600 x\n",
+     [1, 2, 3, 4, 5, 6, 7, 8], "no refusals"),
+    ("mailboxes", "a@b 550 müde\n".encode(), [1], "a reply that is not ASCII"),
+    ("mailboxes", b"a@b 550 a\rb\nb@b ./a\x01b/\n", [1, 2], "control bytes"),
+    ("mailboxes", b"a@b 550 " + b"x" * 397 + b"\n", [1], "a reply too long"),
+    ("mailboxes", b"a b@example.com\n", [1], "a space"),
+    ("mailboxes", b"a@b.example\nA@B.example ./x/\n\"a\"@b.example\n", [2, 3], "double in other words"),
+    ("mailboxes", b"@b.example ./x/\n@B.example ./y/\n", [2], "two catch-alls"),
+    ("mailboxes", b"a@example.com,b@example.com\n", [1], "two addresses"),
+    ("badsenders", b"a@\na b@c\n@\n<a@b>\n", [1, 2, 3, 4], "no sender"),
+    ("badsenders", b"a@b.example why\n", [1], "a value"),
+    ("badsenders", b"b.example\n@b.example\n", [2], "two spellings of one"),
+]
+
+
+class Compiler(unittest.TestCase):
+    def test_good(self):
+        for kind, text, want, why in GOOD:
+            with self.subTest(kind, why=why), Place() as place:
+                place.write("source", text)
+                done = compile_(place, kind)
+                self.assertEqual((done.returncode, done.stdout, done.stderr), (0, b"", b""))
+                self.assertEqual(records(place.read("target.cdb")), want)
+                self.assertEqual(sorted(os.listdir(place.path)), ["source", "target.cdb"])
+
+    def test_bad(self):
+        for kind, text, lines, why in BAD:
+            with self.subTest(kind, why=why), Place() as place:
+                place.write("source", text)
+                place.write("target.cdb", b"the old one")
+                done = compile_(place, kind)
+                self.assertEqual((done.returncode, done.stdout), (100, b""))
+                *complaints, last = done.stderr.decode("latin-1").splitlines()
+                for complaint in complaints:
+                    self.assertRegex(complaint, r"^source:\d+: [ -~\x80-\xff]+$")
+                self.assertEqual(sorted(int(c.split(":")[1]) for c in complaints), lines)
+                self.assertEqual(last, "postern-cdb: target.cdb is left as it was")
+                self.assertEqual(place.read("target.cdb"), b"the old one")
+                self.assertEqual(sorted(os.listdir(place.path)), ["source", "target.cdb"])
+
+    def test_usage(self):
+        with Place() as place:
+            place.write("source", "")
+            for arguments in ([], ["domains"], ["domains", "source"], ["domains", "source", "t", "x"], ["relays", "source", "t"],
+                              ["", "source", "t"], ["-h"]):
+                with self.subTest(arguments):
+                    done = subprocess.run([CDB, *arguments], cwd=place.path, env=environment(), timeout=LIMIT, check=False,
+                                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                    self.assertEqual((done.returncode, done.stdout), (100, b""))
+                    self.assertIn(b"usage: postern-cdb ", done.stderr)
+                    self.assertEqual(os.listdir(place.path), ["source"])
+
+    def test_trouble(self):
+        """What is not the table's fault: exit code 111, the old file untouched, nothing left behind."""
+        def no_source(place):
+            (place.path / "source").unlink()
+
+        def source_is_a_folder(place):
+            no_source(place)
+            (place.path / "source").mkdir()
+
+        rows = [
+            ("no source", no_source, "target.cdb"), ("the source is a folder", source_is_a_folder, "target.cdb"),
+            ("no folder for the target", lambda place: None, "none/target.cdb"),
+            ("the target is a folder", lambda place: (place.path / "folder").mkdir(), "folder"),
+            ("a name too long", lambda place: None, "x" * 255), ("a path too long", lambda place: None, "x/" * 3000 + "x"),
+        ]
+        for why, prepare, target in rows:
+            with self.subTest(why), Place() as place:
+                place.write("source", "example.com\n")
+                place.write("target.cdb", b"the old one")
+                prepare(place)
+                before = sorted(os.listdir(place.path))
+                done = compile_(place, "domains", target=target)
+                self.assertEqual((done.returncode, done.stdout), (111, b""))
+                self.assertRegex(done.stderr.decode(), r"\Apostern-cdb: .*: .+\n\Z")
+                self.assertEqual(place.read("target.cdb"), b"the old one")
+                self.assertEqual(sorted(os.listdir(place.path)), before)
+
+    def test_disk_full(self):
+        """Bounded by a file size limit, whose signal is ignored: each write beyond fails."""
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+        with Place() as place:
+            place.write("source", "".join(f"d{i}.example\n" for i in range(10000)))
+            place.write("target.cdb", b"the old one")
+            done = compile_(place, "domains", preexec_fn=limit)
+            self.assertEqual(done.returncode, 111)
+            self.assertIn(b"File too large", done.stderr)
+            self.assertEqual(place.read("target.cdb"), b"the old one")
+            self.assertEqual(sorted(os.listdir(place.path)), ["source", "target.cdb"])
+
+    def test_replaced(self):
+        """By a new file, not in place: who has the old one open goes on reading it."""
+        with Place() as place:
+            place.compile("domains", "one.example\n", "x")
+            with open(place.path / "x.cdb", "rb") as old:
+                place.compile("domains", "two.example\n", "x")
+                self.assertEqual(records(old.read()), [(b"one.example", b"")])
+            self.assertEqual(records(place.read("x.cdb")), [(b"two.example", b"")])
+
+    def test_target_is_a_link(self):
+        """The link is replaced, not what it leads to."""
+        with Place() as place:
+            place.write("source", "one.example\n")
+            place.write("elsewhere", b"old")
+            (place.path / "target.cdb").symlink_to("elsewhere")
+            self.assertEqual(compile_(place, "domains").returncode, 0)
+            self.assertEqual(place.read("elsewhere"), b"old")
+            self.assertFalse((place.path / "target.cdb").is_symlink())
+
+
+class Killed(unittest.TestCase):
+    """kill -9 at random moments: the target is always the old one or the new one."""
+
+    def test_anytime(self):
+        r = random.Random(20)
+        with Place() as place:
+            sources = [b"".join(b"d%d.example\n" % i for i in range(n)) for n in (40000, 45000)]
+            place.write("source", sources[0])
+            began = time.monotonic()
+            self.assertEqual(compile_(place, "domains").returncode, 0)
+            whole = time.monotonic() - began
+            killed = 0
+            for i in range(25):
+                place.write("source", sources[i % 2])
+                p = subprocess.Popen([CDB, "domains", "source", "target.cdb"], cwd=place.path, env=environment())
+                try:
+                    p.wait(r.random() * whole)
+                except subprocess.TimeoutExpired:
+                    p.kill()
+                    p.wait(LIMIT)
+                    killed += 1
+                self.assertIn(len(records(place.read("target.cdb"))), (40000, 45000))
+                left = [n for n in os.listdir(place.path) if n not in ("source", "target.cdb")]
+                for name in left:
+                    self.assertTrue(name.startswith("target.cdb.tmp."), name)
+                    (place.path / name).unlink()
+            self.assertGreater(killed, 3)
+
+    def test_stopped_before_rename(self):
+        """SIGTERM in the midst, which a person at the terminal or make sends: the target is whole."""
+        with Place() as place:
+            place.compile("domains", "old.example\n", "x")
+            before = place.read("x.cdb")
+            os.mkfifo(place.path / "fifo")
+            p = subprocess.Popen([CDB, "domains", "fifo", "x.cdb"], cwd=place.path, env=environment())
+            with open(place.path / "fifo", "wb") as fifo:
+                fifo.write(b"new.example\n")
+                fifo.flush()
+                await_that(lambda: [n for n in os.listdir(place.path) if ".tmp." in n], "it has begun")
+                p.terminate()
+                p.wait(LIMIT)
+            self.assertEqual(place.read("x.cdb"), before)
+
+
+class Million(unittest.TestCase):
+    """1,000,000 mailboxes: compiled in memory that does not hold the list twice, found in no time."""
+
+    COUNT = 100_000 if IS_ASAN else 1_000_000
+
+    def test_million(self):
+        with Place() as place:
+            with open(place.path / "source", "w", encoding="ascii") as source:
+                source.writelines(f"user{i}@d{i % 1000}.example.com\n" for i in range(self.COUNT))
+            p = subprocess.Popen([CDB, "mailboxes", "source", "target.cdb"], cwd=place.path, env=environment())
+            _, status, usage = os.wait4(p.pid, 0)
+            p.returncode = os.waitstatus_to_exitcode(status)
+            self.assertEqual(p.returncode, 0)
+            if not IS_ASAN:
+                self.assertLess(usage.ru_maxrss * 1024, 1.5 * (place.path / "source").stat().st_size)
+            with Session(place, MAILBOXES="target.cdb", MAXERRORS="0", MAXRCPTS="0") as s:
+                s.hello()
+                s.command("MAIL FROM:<>", 250)
+                r = random.Random(1)
+                for i in [0, 1, self.COUNT - 1, *(r.randrange(self.COUNT) for _ in range(200))]:
+                    s.command(f"RCPT TO:<User{i}@d{i % 1000}.example.com>", 250)
+                    s.command(f"RCPT TO:<User{i}@d{(i + 1) % 1000}.example.com>", "550 5.1.1")
+                self.assertLess(resident(s.process.pid), 4096 if not IS_ASAN else 1 << 20)
+                s.quit()
+
+    def test_double_among_many(self):
+        with Place() as place:
+            place.write("source", "".join(f"user{i}@example.com\n" for i in range(50000)) + "user7@example.com\nuser49999@example.com\n")
+            done = compile_(place, "mailboxes")
+            self.assertEqual(done.returncode, 100)
+            self.assertEqual(done.stderr.decode().splitlines(),
+                             ["source:50001: user7@example.com is on line 8 already",
+                              "source:50002: user49999@example.com is on line 50000 already",
+                              "postern-cdb: target.cdb is left as it was"])
+
+
+def resident(pid):
+    """Kilobytes a process has at most held."""
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    raise AssertionError("no VmHWM")
