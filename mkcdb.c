@@ -167,10 +167,10 @@ static const char *read_sender(struct slice line, struct entry *e)
     return why ? why : is_over(line) ? NULL : "more than an address";
 }
 
+/* The first reading of the source. */
 static void add(struct compiler *c, const struct entry *e)
 {
-    if (!c->errors &&
-        cdb_make_add(&c->cdb, e->key, (unsigned)e->key_len, e->value.p, (unsigned)e->value.n) < 0)
+    if (cdb_make_add(&c->cdb, e->key, (unsigned)e->key_len, e->value.p, (unsigned)e->value.n) < 0)
         die(c, c->tmp);
 }
 
@@ -204,10 +204,10 @@ static void read_source(struct compiler *c, reader *read,
         if (!is_entry(&line))
             continue;
         const char *why = read(line, &e);
-        if (why)
-            complain(c, c->line, "%s", why);
-        else
+        if (!why)
             take(c, &e);
+        else if (take == add) /* it is enough to say it once */
+            complain(c, c->line, "%s", why);
     }
     if (ferror(c->in))
         die(c, c->source);
@@ -358,8 +358,7 @@ static int compile(struct compiler *c, reader *read)
     read_source(c, read, add);
     if (cdb_make_finish(&c->cdb) < 0)
         die(c, c->tmp);
-    if (!c->errors)
-        complain_of_repeats(c, read);
+    complain_of_repeats(c, read);
     if (c->errors) {
         fprintf(stderr, "postern-cdb: %s is left as it was\n", c->target);
         unlink(c->tmp);

@@ -67,6 +67,7 @@ BAD = [
     ("domains", b"\xff.example\n", [1], "no UTF-8"),
     ("domains", b"ok.example\n# fine\nb@d\nok2.example\n-x\n\ny-\n", [3, 5, 7], "all errors, and their lines"),
     ("domains", b"a.example\nb.example\nA.EXAMPLE\nb.example # again\na.example\n", [3, 4, 5], "double lines"),
+    ("domains", b"-bad\na.example\na.example\n", [1, 3], "a double line behind an error"),
     ("domains", b"a.example\na.example\n-bad\n", [2, 3], "and before one"),
     ("domains", b"x" * 1000000 + b"\n", [1], "a very long line"),
     ("mailboxes", b"alice\n", [1], "no domain"),
@@ -115,6 +116,14 @@ class Compiler(unittest.TestCase):
                 self.assertEqual(last, "postern-cdb: target.cdb is left as it was")
                 self.assertEqual(place.read("target.cdb"), b"the old one")
                 self.assertEqual(sorted(os.listdir(place.path)), ["source", "target.cdb"])
+
+    def test_reasons(self):
+        """The complaint says what is wrong, and where the first of two stands."""
+        with Place() as place:
+            place.write("source", "a.example\nb..\na.example\n")
+            done = compile_(place, "domains")
+            self.assertEqual(done.stderr.decode().splitlines()[:2],
+                             ["source:2: bad domain", "source:3: a.example is on line 1 already"])
 
     def test_usage(self):
         with Place() as place:
