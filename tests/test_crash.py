@@ -1,0 +1,391 @@
+"""Nothing accepted is ever lost, nothing refused ever appears: kill -9, faults at each storage step, order of the steps."""
+import collections
+import hashlib
+import os
+import pathlib
+import random
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import threading
+import time
+import unittest
+
+from harness import BUILD, IS_ASAN, IS_STATIC, LIMIT, TESTS, Gone, Place, Session, body_of
+
+MAILBOXES = "alice@example.com\nbob@example.com ./bob/\ncarol@example.com ./carol/\n"
+
+
+def may_trace():
+    if not shutil.which("strace"):
+        return False
+    done = subprocess.run(["strace", "-qq", "-o", "/dev/null", "-e", "inject=getppid:error=EIO:when=1", "true"], check=False,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=LIMIT)
+    return done.returncode == 0
+
+
+NEEDS_STRACE = unittest.skipUnless(may_trace(), "strace is missing, or may not trace here: NO FAULT WAS INJECTED")
+
+# The system calls of storage; a libc uses some of them.
+STORAGE = ["open", "openat", "mkdirat", "faccessat", "faccessat2", "writev", "pread64", "fsync", "linkat", "renameat", "renameat2"]
+
+
+# Load
+# ---------------------------------------------------------------------------------------------------------
+
+def compose(ident, r):
+    """A message that can tell whether it is whole: wire form."""
+    body = b"".join(b"." * r.randrange(3) + r.randbytes(r.randrange(60)).hex().encode() + b"\n"
+                    for _ in range(r.choice([0, 1, 10, 100, 2000])))
+    text = b"X-Ident: %s\nX-Sum: %s\n\n" % (ident.encode(), hashlib.sha256(body).hexdigest().encode()) + body
+    return re.sub(rb"(?m)^\.", b"..", text).replace(b"\n", b"\r\n")
+
+
+def ident_of(message):
+    """Whose message that is; it is whole."""
+    head, _, body = body_of(message).partition(b"\n\n")
+    fields = dict(line.split(b": ") for line in head.split(b"\n"))
+    if hashlib.sha256(body).hexdigest().encode() != fields[b"X-Sum"]:
+        raise AssertionError(f"{fields[b'X-Ident']} is not whole")
+    return fields[b"X-Ident"].decode()
+
+
+class Killed(unittest.TestCase):
+    """kill -9 at random moments under load: what got 250 is there, whole, once."""
+
+    THREADS, SESSIONS, MESSAGES = 4, 40, 5
+
+    def test_random(self):
+        with Place() as place:
+            knobs = {"MAILBOXES": place.compile("mailboxes", MAILBOXES)}
+            self.accepted, self.errors, self.killed = [], [], 0
+            began = time.monotonic()
+            self.session(place, knobs, "first", random.Random(0), None)
+            whole = time.monotonic() - began
+            workers = [threading.Thread(target=self.work, args=(place, knobs, n, whole * 2)) for n in range(self.THREADS)]
+            for w in workers:
+                w.start()
+            for w in workers:
+                w.join(LIMIT * 3)
+            self.assertEqual(self.errors, [])
+            self.assertGreater(self.killed, self.THREADS * self.SESSIONS // 4)
+            self.assertGreater(len(self.accepted), self.THREADS * self.SESSIONS // 4)
+            for maildir in ("spool", "bob"):
+                stored = collections.Counter(ident_of(m) for m in place.messages(maildir).values())
+                self.assertEqual([i for i, n in stored.items() if n > 1], [], "twice")
+                self.assertEqual([i for i in self.accepted if i not in stored], [], "lost")
+
+    def work(self, place, knobs, number, longest):
+        r = random.Random(number + 1)
+        try:
+            for i in range(self.SESSIONS):
+                self.session(place, knobs, f"{number}.{i}", r, r.random() * longest)
+        except Exception as error:  # told by the test
+            self.errors.append(error)
+
+    def session(self, place, knobs, name, r, delay):
+        messages = [(f"{name}.{i}", compose(f"{name}.{i}", r)) for i in range(self.MESSAGES)]
+        with Session(place, **knobs) as s:
+            killer = threading.Timer(delay, s.process.kill) if delay is not None else None
+            if killer:
+                killer.start()
+            try:
+                s.hello()
+                for ident, text in messages:
+                    s.mail(text, to=("alice@example.com", "bob@example.com"))
+                    self.accepted.append(ident)
+                s.command("QUIT", 221)
+            except (OSError, Gone):
+                pass
+            if killer:
+                killer.cancel()
+                killer.join()
+            code = s.wait()
+            if code == -signal.SIGKILL:
+                self.killed += 1
+            elif code:
+                raise AssertionError(f"exit code {code}")
+
+
+# Steps
+# ---------------------------------------------------------------------------------------------------------
+
+CALL = re.compile(r"^(\w+)\((.*)\)\s+= (-?\d+|\?)(?:<[^>]*>)?(.*)$")
+
+
+def traced(place, inject=(), knobs=None, talk=None):
+    """A session under strace: its calls as (name, arguments, result), and what `talk` returned."""
+    calls = "trace=" + ",".join("?" + name for name in STORAGE + ["sendto", "recvfrom", "unlinkat", "unlink", "write", "clone", "clone3",
+                                                                  "fork", "vfork", "execve"])
+    before = ["strace", "-qq", "-y", "-s", "64", "-o", "trace", "-e", calls if not knobs or "all" not in knobs else "trace=all"]
+    for rule in inject:
+        before += ["-e", f"inject={rule}"]
+    with Session(place, before=before, **{k: v for k, v in (knobs or {}).items() if k != "all"}) as s:
+        result = talk(s)
+        s.close()
+        s.wait()
+        log = s.log() if s.process.returncode == 0 else None
+    lines = place.read("trace").decode("latin-1").splitlines()
+    return [m.groups() for m in map(CALL.match, lines) if m], result, log
+
+
+TO = {"one": ["alice@example.com"], "own": ["bob@example.com"], "all": ["alice@example.com", "bob@example.com", "carol@example.com"]}
+FOLDERS = {"one": ["spool"], "own": ["bob"], "all": ["bob", "carol", "spool"]}
+
+
+def try_mail(s, to):
+    """The reply that decides, whatever it is."""
+    s.command("MAIL FROM:<>", 250)
+    for t in to:
+        s.command(f"RCPT TO:<{t}>", 250)
+    reply = s.command("DATA")
+    if reply.startswith("354"):
+        s.send(b"Subject: test\r\n\r\ntext\r\n.\r\n")
+        reply = s.reply()
+    return reply
+
+
+def occurrences(calls, first):
+    """Of the storage calls between DATA and its 250: (name, which of that name in the process, arguments)."""
+    counts, inside, found = collections.Counter(), False, []
+    for name, arguments, result, _ in calls:
+        counts[name] += 1
+        if name == "recvfrom" and '"DATA' in arguments:
+            inside = True
+        if name == "sendto" and '"250 2.0.0 Ok' in arguments and inside:
+            break
+        if inside and name in STORAGE and not re.search(r'"/(etc|usr|proc)/', arguments):
+            found.append((name, counts[name], arguments))
+    if len(found) < first:
+        raise AssertionError(f"only {len(found)} storage calls: {found}")
+    return found
+
+
+@NEEDS_STRACE
+class Faults(unittest.TestCase):
+    """Each storage call of a message fails once: the right reply, nothing in new/, one line in the log; the next is fine."""
+
+    ERRORS = ["EIO", "ENOSPC", "EDQUOT"]
+
+    def knobs(self, place):
+        return {"MAILBOXES": place.compile("mailboxes", MAILBOXES)}
+
+    def check(self, to, prepared, errors):
+        def conversation(s):
+            s.hello()
+            replies = [try_mail(s, TO[to]) for _ in range(2)]
+            s.command("QUIT", 221)
+            return replies
+
+        def prepare(place):
+            for folder in FOLDERS[to] if prepared else []:
+                for part in ("tmp", "new", "cur"):
+                    (place.path / folder / part).mkdir(parents=True)
+
+        with Place() as place:
+            prepare(place)
+            calls, replies, _ = traced(place, (), self.knobs(place), conversation)
+            self.assertEqual([r[:9] for r in replies], ["250 2.0.0"] * 2)
+            steps = occurrences(calls, 5)
+        for i, (name, which, arguments) in enumerate(steps):
+            for error in errors(i):
+                with self.subTest(to=to, call=name, which=which, arguments=arguments, error=error), Place() as place:
+                    prepare(place)
+                    calls, replies, log = traced(place, [f"{name}:error={error}:when={which}"], self.knobs(place), conversation)
+                    self.assertEqual(sum("INJECTED" in c[3] for c in calls), 1)
+                    if name == "linkat":  # where no link can be made, a copy is
+                        self.assertEqual([r[:9] for r in replies], ["250 2.0.0"] * 2)
+                        self.assertEqual(place.stored(), {folder: 2 for folder in FOLDERS[to]})
+                        self.assertEqual(log.events("trouble"), [])
+                    else:
+                        full = error in ("ENOSPC", "EDQUOT")
+                        self.assertEqual(replies[0], "452 4.3.1 Out of space" if full else "451 4.3.0 Temporary storage failure")
+                        self.assertEqual(replies[1][:9], "250 2.0.0")
+                        self.assertEqual(place.stored(), {folder: 1 for folder in FOLDERS[to]})
+                        trouble = log.one("trouble")
+                        self.assertEqual(trouble["error"], os.strerror(getattr(__import__("errno"), error)))
+                        first, second = log.events("message")
+                        self.assertEqual((first["verdict"], first["reason"]), ("tempfail", "full" if full else "storage"))
+                        self.assertEqual(second["verdict"], "accept")
+                    self.assertEqual(place.leftovers(), [])
+
+    def test_one(self):
+        """One recipient, a Maildir that is there: every error at every step."""
+        self.check("one", True, lambda i: self.ERRORS)
+
+    def test_own(self):
+        self.check("own", True, lambda i: [self.ERRORS[i % 3]])
+
+    def test_all(self):
+        """Three Maildirs that are there: a link, a copy with another header."""
+        self.check("all", True, lambda i: [self.ERRORS[i % 3]])
+
+    def test_all_fresh(self):
+        """Three Maildirs to be made."""
+        self.check("all", False, lambda i: [self.ERRORS[(i + 1) % 3]])
+
+    def test_interrupted(self):
+        """EINTR is no trouble."""
+        with Place() as place:
+            calls, reply, log = traced(place, ["writev:error=EINTR:when=1"], self.knobs(place),
+                                       lambda s: (s.hello(), try_mail(s, TO["one"]))[1])
+            self.assertEqual(reply[:9], "250 2.0.0")
+            self.assertEqual(place.stored(), {"spool": 1})
+
+    def test_descriptors(self):
+        """No descriptor is lost by failures: a hundred of them in one session, at the last step."""
+        def conversation(s):
+            s.hello()
+            replies = {try_mail(s, TO["all"]) for _ in range(100)}
+            return replies, os.listdir(f"/proc/{child(s)}/fd")
+
+        def child(s):
+            return int(pathlib.Path(f"/proc/{s.process.pid}/task/{s.process.pid}/children").read_text().split()[0])
+
+        with Place() as place:
+            _, (replies, open_), log = traced(place, ["fsync:error=EIO"], self.knobs(place), conversation)
+            self.assertEqual(replies, {"451 4.3.0 Temporary storage failure"})
+            self.assertLessEqual(len(open_), 5)
+            self.assertEqual((place.stored(), place.leftovers()), ({}, []))
+            self.assertEqual(len(log.events("trouble")), 100)
+
+
+@NEEDS_STRACE
+class Crashes(unittest.TestCase):
+    """The process dies at each storage call of a message: nobody got 250, and what is in new/ is whole."""
+
+    def test_each(self):
+        for to in ("one", "all"):
+            def conversation(s):
+                s.hello()
+                try:
+                    return try_mail(s, TO[to])
+                except (Gone, OSError):
+                    return None
+
+            with Place() as place:
+                calls, reply, _ = traced(place, (), {"MAILBOXES": place.compile("mailboxes", MAILBOXES)}, conversation)
+                steps = occurrences(calls, 5)
+            for name, which, arguments in steps:
+                with self.subTest(to=to, call=name, which=which, arguments=arguments), Place() as place:
+                    knobs = {"MAILBOXES": place.compile("mailboxes", MAILBOXES)}
+                    _, reply, _ = traced(place, [f"{name}:signal=KILL:when={which}"], knobs, conversation)
+                    self.assertIn(reply, (None, "354 End data with <CR><LF>.<CR><LF>"))
+                    for folder in place.stored():
+                        [m] = place.messages(folder).values()
+                        self.assertEqual(body_of(m), b"Subject: test\n\ntext\n")
+
+
+@NEEDS_STRACE
+class Order(unittest.TestCase):
+    """The order of the steps is the proof: nothing is said before all that was written, and its name, is on disk."""
+
+    def check(self, calls):
+        dirty, said = set(), 0
+        for name, arguments, result, _ in calls:
+            if result.startswith("-") or result == "?":
+                continue
+            fds = re.findall(r"\d+<([^>]*)>", arguments)
+            names = re.findall(r'"([^"]*)"', arguments)
+            if name == "writev":
+                dirty.add(fds[0])
+            elif name == "mkdirat":
+                dirty.add(fds[0])
+            elif name == "fsync":
+                dirty.discard(fds[0])
+            elif name in ("renameat", "renameat2", "linkat"):
+                self.assertNotIn(f"{fds[0]}/{names[0]}", dirty, "named before it is on disk")
+                dirty.add(str(pathlib.Path(fds[-1], names[-1]).parent))
+            elif name == "sendto" and '"250 2.0.0 Ok ' in arguments:
+                self.assertEqual(dirty, set(), "said before it is on disk")
+                said += 1
+        return said
+
+    def test_order(self):
+        for to in TO:
+            for size in (10, 300_000):
+                def conversation(s):
+                    s.hello()
+                    for _ in range(2):
+                        s.mail("x" * size, to=TO[to])
+                    s.command("QUIT", 221)
+
+                with self.subTest(to=to, size=size), Place() as place:
+                    calls, _, _ = traced(place, (), {"MAILBOXES": place.compile("mailboxes", MAILBOXES)}, conversation)
+                    self.assertEqual(self.check(calls), 2)
+                    self.assertEqual(place.stored(), {folder: 2 for folder in FOLDERS[to]})
+
+    def test_cost(self):
+        """A further message of a session: at most 20 calls, two fsyncs, one inode, no fork, no exec, no unlink."""
+        def conversation(s):
+            s.hello()
+            for _ in range(4):
+                s.send("MAIL FROM:<>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n")
+                for code in (250, 250, 354):
+                    s.expect(code)
+                s.send(b"x" * 4000 + b"\r\n.\r\n")
+                s.expect("250 2.0.0")
+            s.command("QUIT", 221)
+
+        with Place() as place:
+            calls, _, _ = traced(place, (), {"all": True}, conversation)
+        ends = [i for i, c in enumerate(calls) if c[0] == "sendto" and '"250 2.0.0 Ok ' in c[1]]
+        self.assertEqual(len(ends), 4)
+        for start, end in zip(ends[1:], ends[2:]):
+            message = calls[start + 1:end + 1]
+            names = collections.Counter(c[0] for c in message)
+            self.assertLessEqual(len(message), 20, names)
+            self.assertEqual(names["fsync"], 2)
+            self.assertEqual(sum("O_CREAT" in c[1] for c in message), 1)
+            self.assertEqual([n for n in names if re.search("unlink|fork|exec|clone", n)], [])
+
+
+# Short writes
+# ---------------------------------------------------------------------------------------------------------
+
+class ShortWrites(unittest.TestCase):
+    def test_then_full(self):
+        """A write that is short, and then one that fails: what a full disk looks like."""
+        def conversation(s):
+            s.hello()
+            return [s.mail("x" * size, code=None) for size in (50000, 100)]
+
+        for limit in (1, 100, 40000):
+            with self.subTest(limit), Place() as place:
+                with Session(place, before=["sh", "-c", 'trap "" XFSZ; exec "$@"', "sh"]) as s:
+                    resource.prlimit(s.process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+                    replies = conversation(s)
+                    self.assertEqual(replies[0], "451 4.3.0 Temporary storage failure")
+                    self.assertEqual(replies[1][:4], "250 " if limit > 1000 else "451 ")
+                    s.close()
+                    s.wait()
+                self.assertEqual(place.stored(), {"spool": 1} if limit > 1000 else {})
+                self.assertEqual(place.leftovers(), [])
+
+    @unittest.skipIf(IS_STATIC, "a static program takes no preload: SHORT WRITES THAT GO ON WERE NOT TRIED")
+    def test_then_more(self):
+        """Writes that are short, or interrupted, and go on."""
+        with Place() as place:
+            preload = place.path / "short.so"
+            subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-o", preload, TESTS / "preload_short.c"], check=True,
+                           timeout=LIMIT)
+            libraries = str(preload)
+            if IS_ASAN:  # its own library must come first
+                libraries = subprocess.run(["cc", "-print-file-name=libasan.so"], check=True, timeout=LIMIT,
+                                           stdout=subprocess.PIPE).stdout.decode().strip() + ":" + libraries
+            knobs = {"MAILBOXES": place.compile("mailboxes", MAILBOXES), "LD_PRELOAD": libraries}
+            text = b"".join(b"line %d\r\n" % i for i in range(3000))
+            with Session(place, **knobs) as s:
+                s.hello()
+                s.mail(text, to=TO["all"])
+                s.quit()
+            for folder in FOLDERS["all"]:
+                [m] = place.messages(folder).values()
+                self.assertEqual(body_of(m), text.replace(b"\r\n", b"\n"))
+            self.assertEqual(place.leftovers(), [])
+
+
+if not BUILD.exists():
+    raise unittest.SkipTest("nothing is built")
