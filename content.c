@@ -102,8 +102,7 @@ static const struct reply *delivery_reply(struct session *s, enum delivery_resul
 
     if (result == DELIVERY_DONE)
         return accepted(s, id);
-    session_log_trouble(s, d->step, d->qmailqueue ? d->qmailqueue : d->spool.maildir.path, d->error,
-                        d->exit_code);
+    session_log_trouble(s, d->step, d->qmailqueue ? d->qmailqueue : d->spool.at, d->error, d->exit_code);
     switch (result) {
     case DELIVERY_FULL:
         return &reply_full;

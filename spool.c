@@ -143,6 +143,7 @@ static int open_tmp(const struct spool *s, int root)
 
 int spool_begin(struct spool *s, const char *path, struct slice header)
 {
+    s->at = path;
     if (open_maildir(&s->maildir, path) < 0)
         return -1;
     if (!s->count++)
@@ -285,8 +286,13 @@ int spool_commit(struct spool *s, const struct spool_copy *copies, size_t n)
     if (!s->size && spool_write(s, "", 0) < 0)
         return -1;
     int r = fsync(s->fd);
-    while (!r && done < n && !(r = deliver_copy(s, &copies[done])))
-        done++;
+    while (!r && done < n) {
+        s->at = copies[done].maildir;
+        if (!(r = deliver_copy(s, &copies[done])))
+            done++;
+    }
+    if (!r)
+        s->at = s->maildir.path;
     if (!r)
         r = renameat(root, name_in(tmp, "tmp/", s, NULL), root, name_in(fresh, "new/", s, &s->size));
     if (!r && (r = fsync(s->maildir.fresh)))

@@ -32,6 +32,7 @@ struct spool {
     pid_t process;          /* this one */
     unsigned count;         /* messages it began */
     struct maildir maildir; /* the message's own, kept open for the next message */
+    const char *at;         /* path of the Maildir that is being worked on, or that failed */
     int fd;                 /* the file in tmp/; -1: none */
     struct slice header;    /* what stands atop the message */
     uint64_t size;          /* bytes in the file */

@@ -206,6 +206,9 @@ class Faults(unittest.TestCase):
                         self.assertEqual(place.stored(), {folder: 1 for folder in FOLDERS[to]})
                         trouble = log.one("trouble")
                         self.assertEqual(trouble["error"], os.strerror(getattr(__import__("errno"), error)))
+                        named = [f for f in FOLDERS[to] if re.search(rf"\b{f}\b", arguments)]
+                        if len(named) == 1 and name != "pread64":
+                            self.assertEqual(trouble["object"].strip("./"), named[0])
                         first, second = log.events("message")
                         self.assertEqual((first["verdict"], first["reason"]), ("tempfail", "full" if full else "storage"))
                         self.assertEqual(second["verdict"], "accept")
