@@ -1,5 +1,6 @@
 """Nothing accepted is ever lost, nothing refused ever appears: kill -9, faults at each storage step, order of the steps."""
 import collections
+import errno
 import hashlib
 import os
 import pathlib
@@ -205,7 +206,9 @@ class Faults(unittest.TestCase):
                         self.assertEqual(replies[1][:9], "250 2.0.0")
                         self.assertEqual(place.stored(), {folder: 1 for folder in FOLDERS[to]})
                         trouble = log.one("trouble")
-                        self.assertEqual(trouble["error"], os.strerror(getattr(__import__("errno"), error)))
+                        if not IS_STATIC:  # another library has other words
+                            self.assertEqual(trouble["error"], os.strerror(getattr(errno, error)))
+                        self.assertTrue(trouble["error"])
                         named = [f for f in FOLDERS[to] if re.search(rf"\b{f}\b", arguments)]
                         if len(named) == 1 and name != "pread64":
                             self.assertEqual(trouble["object"].strip("./"), named[0])

@@ -2,6 +2,7 @@
 the transcripts leave out no reply, no verb and no knob."""
 import contextlib
 import os
+import random
 import re
 import subprocess
 import unittest
@@ -384,6 +385,75 @@ class Queue(unittest.TestCase):
             self.assertEqual([m & 0x14fff for m in masks], [0, 0])
 
 
+class Random(unittest.TestCase):
+    """Conversations by chance (seeded): one reply for each command, whatever it is; and the same replies when the same
+    bytes come in other pieces."""
+
+    LINES = [b"HELO a.example", b"EHLO b.example", b"MAIL FROM:<a@b.example>", b"MAIL FROM:<>", b"MAIL FROM:<a@b> SIZE=99999999",
+             b"RCPT TO:<alice@example.com>", b"RCPT TO:<bob@example.com>", b"RCPT TO:<no@example.com>", b"RCPT TO:<x", b"DATA",
+             b"DATA", b"DATA x", b"RSET", b"NOOP", b"NOOP x", b"VRFY x", b"EXPN x", b"HELP", b"", b" ", b"\0", b"FOO", b"\xff" * 50,
+             b"x" * 5000, b".", b"..", b"STARTTLS", b"MAIL", b"QUIT x", b"NOOP\rQUIT"]
+    MAILING = [b"HELO a.example", b"MAIL FROM:<>", b"RCPT TO:<alice@example.com>", b"RCPT TO:<bob@example.com>", b"DATA"]
+    BODIES = [b"", b"text\r\n", b"a\nb\r\n", b"a\rb\r\n", b"\0\r\n", b"..\r\n", b"a\n.\nb\r\n", b"a\r\n.\nb\r\n", b"a\n.\r\nb\r\n",
+              b"a\r\n.\rb\r\n", b"Received: x\r\n" * 4 + b"\r\n", b"x" * 3000 + b"\r\n", b"x" * 70000 + b"\r\n", b"QUIT\r\n"]
+    KNOBS = {"MAXERRORS": "30", "MAXNOOPS": "15", "MAXVRFYS": "5", "MAXMSGS": "4", "MAXHOPS": "3", "MAXRCPTS": "3", "DATABYTES": "5000",
+             "EARLYTALK": "off"}
+
+    def test_one_reply_each(self):
+        total = 0
+        for seed in range(60):
+            with self.subTest(seed=seed), Place() as place:
+                knobs = {**self.KNOBS, "MAILBOXES": place.compile("mailboxes", TABLES["mailboxes"])}
+                pieces, replies = self.talk(place, knobs, random.Random(seed))
+                stored = place.stored()
+                accepted = sum(r.startswith("250 2.0.0 Ok ") for r in replies)
+                self.assertLessEqual(max(stored.values(), default=0), accepted)
+                total += accepted
+                for how in ("whole", "bytes", "split"):
+                    self.assertEqual(self.say(place, knobs, pieces, how, random.Random(seed)), "\n".join(replies))
+                    for folder, count in place.stored().items():
+                        self.assertEqual(count % stored[folder], 0)
+                self.assertEqual(place.leftovers(), [])
+        self.assertGreater(total, 30)
+
+    def talk(self, place, knobs, r):
+        """In step: each line is sent when its turn has come."""
+        pieces, replies = [], []
+        with Session(place, **knobs) as s:
+            replies.append(s.expect(220))
+            for _ in range(80):
+                line = r.choice(self.LINES if r.random() < 0.5 else self.MAILING) + r.choice([b"\r\n", b"\r\n", b"\n"])
+                if replies[-1].startswith("354"):
+                    line = r.choice(self.BODIES) + b".\r\n"
+                s.send(line)
+                pieces.append(line)
+                replies.append(s.reply())
+                if replies[-1][:3] in ("421", "221"):
+                    break
+            s.end_of_input()
+            self.assertEqual(s.rest(), b"")
+            self.assertEqual(s.wait(), 0)
+        return pieces, [IDENT.sub("Ok ID", reply) for reply in replies]
+
+    def say(self, place, knobs, pieces, how, r):
+        data = b"".join(pieces)
+        with Session(place, **knobs) as s:
+            if how == "whole":
+                s.send(data)
+            elif how == "split":
+                cuts = sorted(r.randrange(len(data) + 1) for _ in range(20))
+                for a, b in zip([0, *cuts], [*cuts, len(data)]):
+                    s.send(data[a:b])
+            else:
+                for i in range(0, len(data), 1 if len(data) < 3000 else 997):
+                    s.send(data[i:i + (1 if len(data) < 3000 else 997)])
+            s.end_of_input()
+            rest = s.rest().decode()
+            self.assertEqual(s.wait(), 0)
+        return IDENT.sub("Ok ID", rest.replace("\r\n", "\n").rstrip("\n"))
+
+
+IDENT = re.compile(r"Ok [0-9a-z]+\.[0-9]+")
 CONVERSATION = [
     # what is sent before each reply is awaited
     b"EHLO client.example\r\n",
