@@ -48,11 +48,9 @@ static void print_complaint(void *context, const char *name, const char *why)
 
 static void print_knob(void *context, const char *name, const char *value)
 {
-    (void)context;
-    if (value)
-        dprintf(1, "%s=%s\n", name, value);
-    else
-        dprintf(1, "#%s\n", name);
+    bool *lost = context;
+    int n = value ? dprintf(1, "%s=%s\n", name, value) : dprintf(1, "#%s\n", name);
+    *lost |= n < 0;
 }
 
 /* What one table holds. 0, or EXIT_TROUBLE. */
@@ -64,23 +62,24 @@ static int check_table(struct session *s, const char *name, const char *path)
         return 0;
     table_init(&t, path, &s->table_room[0]);
     int64_t n = table_check(&t);
-    if (n < 0) {
+    if (n < 0)
         dprintf(2, "postern-smtpd: %s: %s: %s\n", name, path, strerror(errno));
-        return EXIT_TROUBLE;
-    }
-    dprintf(1, "# %s: %lld entries\n", name, (long long)n);
-    return 0;
+    else
+        n = dprintf(1, "# %s: %lld entries\n", name, (long long)n);
+    return n < 0 ? EXIT_TROUBLE : 0;
 }
 
 /* -n: the configuration as the session would see it, and whether it would work. */
 static int show(struct session *s)
 {
+    bool lost = false;
+
     if (config_load(&s->config, environ, print_complaint, NULL))
         return EXIT_WRONG;
-    config_each(&s->config, print_knob, NULL);
+    config_each(&s->config, print_knob, &lost);
     int r = check_table(s, "DOMAINS", s->config.domains) | check_table(s, "MAILBOXES", s->config.mailboxes) |
             check_table(s, "BADSENDERS", s->config.badsenders);
-    return r;
+    return lost ? EXIT_TROUBLE : r;
 }
 
 int main(int argc, char **argv)

@@ -204,6 +204,7 @@ class Run:
 
     def sigterm(self, *_):
         self.start()
+        self.send_group()
         self.session.signal(harness.TERM)
 
     def await_close(self, *_):
