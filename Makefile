@@ -20,9 +20,9 @@ CDB_CFLAGS   ?= -isystem dep/tinycdb
 CDB_LIBS     ?= dep/tinycdb/libcdb.a
 
 PROGRAMS = postern-smtpd postern-cdb
-SMTPD = smtpd serve content envelope session reply delivery spool qqueue trace transaction table \
+SMTPD = smtpd serve content envelope session reply delivery spool maildir qqueue trace transaction table \
         place client config log wire body command address ip deadline
-MKCDB = mkcdb place address command ip
+MKCDB = mkcdb entry place address command ip
 ROOMS = $(sort $(SMTPD) $(MKCDB))
 
 .PHONY: all help deps static check asan run cdb bench fuzz lint install uninstall setup clean distclean

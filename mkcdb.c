@@ -2,8 +2,7 @@
  * are its manuals.
  *
  * Every line is checked before anything is replaced: the target is the old file, or the whole new one. */
-#include "address.h"
-#include "place.h"
+#include "entry.h"
 #include "tinycdb.h"
 
 #include <errno.h>
@@ -20,13 +19,6 @@ enum { EXIT_OK = 0, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
 
 enum { TABLE_START = 2048 }; /* of the records in a cdb */
 
-/* One line of the source as it goes into the database. */
-struct entry {
-    char key[ADDRESS_FMT];
-    size_t key_len;
-    struct slice value;
-};
-
 /* Two records with one key, by where they are in the file. */
 struct repeat {
     uint32_t again, first;
@@ -38,6 +30,7 @@ struct mark {
 };
 
 struct compiler {
+    enum entry_kind kind;
     const char *source, *target;
     char tmp[PATH_MAX];
     FILE *in;
@@ -51,8 +44,6 @@ struct compiler {
     size_t marked;
     uint32_t at; /* of the next record */
 };
-
-typedef const char *reader(struct slice line, struct entry *e);
 
 /* Trouble with the machine, not with the table: nothing is left behind. */
 static void die(struct compiler *c, const char *what)
@@ -75,98 +66,6 @@ static void complain(struct compiler *c, uint32_t line, const char *format, ...)
     c->errors++;
 }
 
-/* White space and a comment, or nothing. */
-static bool is_over(struct slice rest)
-{
-    size_t n = 0;
-    while (n < rest.n && (rest.p[n] == ' ' || rest.p[n] == '\t'))
-        n++;
-    return n == rest.n || (n && rest.p[n] == '#');
-}
-
-/* Takes the first word off the line. */
-static struct slice take_word(struct slice *line)
-{
-    struct slice word = *line;
-    size_t n = 0;
-
-    while (n < line->n && line->p[n] != ' ' && line->p[n] != '\t')
-        n++;
-    word.n = n;
-    *line = slice_after(*line, n);
-    return word;
-}
-
-static const char *put_domain(struct entry *e, const char *prefix, struct slice domain)
-{
-    size_t n = strlen(prefix);
-
-    if (!address_is_domain(domain))
-        return "bad domain";
-    memcpy(e->key, prefix, n);
-    memcpy(e->key + n, domain.p, domain.n);
-    e->key_len = n + domain.n;
-    case_lowerb(e->key, e->key_len);
-    return NULL;
-}
-
-/* example.com, or .example.com for all that is below it, too. */
-static const char *read_domain(struct slice line, struct entry *e)
-{
-    struct slice word = take_word(&line);
-    const char *why = *word.p == '.' ? put_domain(e, ".", slice_after(word, 1)) : put_domain(e, "", word);
-
-    e->value = (struct slice){"", 0};
-    return why ? why : is_over(line) ? NULL : "more than a domain";
-}
-
-static const char *put_address(struct slice *line, struct entry *e)
-{
-    struct address a;
-    const char *why = address_parse(*line, ADDRESS_MAILBOX, &a, line);
-
-    if (!why)
-        e->key_len = address_key(e->key, &a);
-    return why;
-}
-
-/* user@example.com or @example.com, and its place. */
-static const char *read_mailbox(struct slice line, struct entry *e)
-{
-    enum place_kind kind;
-    const char *why;
-
-    if (*line.p == '@') {
-        line = slice_after(line, 1);
-        why = put_domain(e, "@", take_word(&line));
-    } else {
-        why = put_address(&line, e);
-    }
-    if (why)
-        return why;
-    if (is_over(line))
-        line.n = 0;
-    while (line.n && (*line.p == ' ' || *line.p == '\t'))
-        line = slice_after(line, 1);
-    e->value = line;
-    return place_parse(line, &kind);
-}
-
-/* user@example.com, @example.com, example.com, .example.com */
-static const char *read_sender(struct slice line, struct entry *e)
-{
-    struct slice rest = line, word = take_word(&rest);
-    const char *why;
-
-    if (*word.p == '@')
-        return read_domain(slice_after(line, 1), e);
-    if (!memchr(word.p, '@', word.n) && *word.p != '"')
-        return read_domain(line, e);
-    e->value = (struct slice){"", 0};
-    why = put_address(&line, e);
-    return why ? why : is_over(line) ? NULL : "more than an address";
-}
-
 /* The first reading of the source. */
 static void add(struct compiler *c, const struct entry *e)
 {
@@ -174,24 +73,8 @@ static void add(struct compiler *c, const struct entry *e)
         die(c, c->tmp);
 }
 
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-/* Leading and trailing white space, comments and empty lines go. */
-static bool is_entry(struct slice *line)
-{
-    while (line->n && is_space(line->p[line->n - 1]))
-        line->n--;
-    while (line->n && is_space(*line->p))
-        *line = slice_after(*line, 1);
-    return line->n && *line->p != '#';
-}
-
 /* Reads the whole source; `take` is given each line's entry. */
-static void read_source(struct compiler *c, reader *read,
-                        void (*take)(struct compiler *c, const struct entry *e))
+static void read_source(struct compiler *c, void (*take)(struct compiler *c, const struct entry *e))
 {
     struct entry e;
     char *text = NULL;
@@ -201,12 +84,10 @@ static void read_source(struct compiler *c, reader *read,
     rewind(c->in);
     for (c->line = 1; (n = getline(&text, &room, c->in)) >= 0; c->line++) {
         struct slice line = {text, (size_t)n};
-        if (!is_entry(&line))
-            continue;
-        const char *why = read(line, &e);
-        if (!why)
+        const char *why = entry_read(c->kind, line, &e);
+        if (!why && e.key_len)
             take(c, &e);
-        else if (take == add) /* it is enough to say it once */
+        else if (why && take == add) /* it is enough to say it once */
             complain(c, c->line, "%s", why);
     }
     if (ferror(c->in))
@@ -221,13 +102,13 @@ static void read_back(struct compiler *c, void *room, size_t n, uint32_t at)
 }
 
 /* The key of the record at `at`; its length. */
-static size_t read_key(struct compiler *c, uint32_t at, char key[ADDRESS_FMT])
+static size_t read_key(struct compiler *c, uint32_t at, char key[ENTRY_KEY])
 {
     unsigned char head[8];
 
     read_back(c, head, sizeof head, at);
     size_t n = cdb_unpack(head);
-    read_back(c, key, n < ADDRESS_FMT ? n : ADDRESS_FMT, at + 8);
+    read_back(c, key, n < ENTRY_KEY ? n : ENTRY_KEY, at + 8);
     return n;
 }
 
@@ -245,7 +126,7 @@ static void put_repeat(struct compiler *c, uint32_t one, uint32_t other)
 
 static bool is_same_key(struct compiler *c, uint32_t one, uint32_t other)
 {
-    char key[ADDRESS_FMT], same[ADDRESS_FMT];
+    char key[ENTRY_KEY], same[ENTRY_KEY];
     size_t n = read_key(c, one, key);
 
     return read_key(c, other, same) == n && !memcmp(key, same, n);
@@ -253,10 +134,11 @@ static bool is_same_key(struct compiler *c, uint32_t one, uint32_t other)
 
 /* Equal keys stand in one run of slots without a gap: that is how a lookup finds them. So the finished
  * file tells of them, and no list of what was read is kept. */
-static void check_slots(struct compiler *c, const unsigned char *slots, uint32_t count)
+static void check_slots(struct compiler *c, const unsigned char *slots, size_t count)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t one = cdb_unpack(slots + i * 8 + 4), j = i, other;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t one = cdb_unpack(slots + i * 8 + 4), other;
+        size_t j = i;
         while (one && (j = (j + 1) % count) != i && (other = cdb_unpack(slots + j * 8 + 4))) {
             if (memcmp(slots + i * 8, slots + j * 8, 4) || !is_same_key(c, one, other))
                 continue;
@@ -272,11 +154,11 @@ static void find_repeats(struct compiler *c)
 
     read_back(c, toc, sizeof toc, 0);
     for (size_t i = 0; i < sizeof toc; i += 8) {
-        uint32_t count = cdb_unpack(toc + i + 4);
-        unsigned char *slots = malloc(count ? (size_t)count * 8 : 1);
+        size_t count = cdb_unpack(toc + i + 4);
+        unsigned char *slots = malloc(count ? count * 8 : 1);
         if (!slots)
             die(c, "memory");
-        read_back(c, slots, (size_t)count * 8, cdb_unpack(toc + i));
+        read_back(c, slots, count * 8, cdb_unpack(toc + i));
         check_slots(c, slots, count);
         free(slots);
     }
@@ -302,9 +184,9 @@ static unsigned long line_of(const struct compiler *c, uint32_t at)
     return m ? m->line : 0;
 }
 
-static void complain_of_repeats(struct compiler *c, reader *read)
+static void complain_of_repeats(struct compiler *c)
 {
-    char key[ADDRESS_FMT];
+    char key[ENTRY_KEY];
 
     find_repeats(c);
     if (!c->count)
@@ -318,7 +200,7 @@ static void complain_of_repeats(struct compiler *c, reader *read)
     qsort(c->marks, c->count * 2, sizeof *c->marks, by_first_number);
     qsort(c->repeats, c->count, sizeof *c->repeats, by_first_number);
     c->at = TABLE_START;
-    read_source(c, read, number_mark);
+    read_source(c, number_mark);
     for (size_t i = 0; i < c->count; i++) {
         const struct repeat *r = &c->repeats[i];
         size_t n = read_key(c, r->again, key);
@@ -342,7 +224,7 @@ static void sync_folder(struct compiler *c)
     close(fd);
 }
 
-static int compile(struct compiler *c, reader *read)
+static int compile(struct compiler *c)
 {
     if (!(c->in = fopen(c->source, "r")))
         die(c, c->source);
@@ -355,10 +237,10 @@ static int compile(struct compiler *c, reader *read)
         die(c, c->tmp);
     if (cdb_make_start(&c->cdb, c->out) < 0)
         die(c, c->tmp);
-    read_source(c, read, add);
+    read_source(c, add);
     if (cdb_make_finish(&c->cdb) < 0)
         die(c, c->tmp);
-    complain_of_repeats(c, read);
+    complain_of_repeats(c);
     if (c->errors) {
         fprintf(stderr, "postern-cdb: %s is left as it was\n", c->target);
         unlink(c->tmp);
@@ -371,27 +253,16 @@ static int compile(struct compiler *c, reader *read)
     return EXIT_OK;
 }
 
-static const struct {
-    const char *kind;
-    reader *read;
-} readers[] = {
-    {"domains", read_domain},
-    {"mailboxes", read_mailbox},
-    {"badsenders", read_sender},
-};
-
 int main(int argc, char **argv)
 {
     static struct compiler c;
 
-    if (argc == 4)
-        for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
-            if (!strcmp(argv[1], readers[i].kind)) {
-                c.source = argv[2];
-                c.target = argv[3];
-                c.out = -1;
-                return compile(&c, readers[i].read);
-            }
+    if (argc == 4 && entry_kind(argv[1], &c.kind)) {
+        c.source = argv[2];
+        c.target = argv[3];
+        c.out = -1;
+        return compile(&c);
+    }
     fprintf(stderr, "usage: postern-cdb domains|mailboxes|badsenders source target\n");
     return EXIT_WRONG;
 }

@@ -12,90 +12,12 @@
 
 #include <fmt.h>
 
-enum { OPEN_DIR = O_RDONLY | O_DIRECTORY | O_CLOEXEC };
-
 void spool_init(struct spool *s, const char *host)
 {
     s->host = host;
     s->count = 0;
-    s->fd = s->maildir.root = s->maildir.fresh = -1;
-}
-
-/* Makes one folder, and its entry in the folder above durable. */
-static int make_folder(int parent, const char *name)
-{
-    if (mkdirat(parent, name, 0700) < 0)
-        return errno == EEXIST ? 0 : -1;
-    return fsync(parent);
-}
-
-/* Makes every folder of `path`, and in the last one tmp, new and cur. */
-static int make_maildir(const char *path)
-{
-    static const char *const parts[] = {"tmp", "new", "cur"};
-    char name[SPOOL_PATH];
-    int at = open(*path == '/' ? "/" : ".", OPEN_DIR);
-
-    while (at >= 0 && *path) {
-        size_t n = strcspn(path, "/");
-        memcpy(name, path, n);
-        name[n] = 0;
-        path += n + (path[n] == '/');
-        if (!n)
-            continue;
-        int next = make_folder(at, name) < 0 ? -1 : openat(at, name, OPEN_DIR);
-        close(at);
-        at = next;
-    }
-    if (at < 0)
-        return -1;
-    int r = 0;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts && !r; i++)
-        r = make_folder(at, parts[i]);
-    close(at);
-    return r;
-}
-
-static void close_maildir(struct maildir *m)
-{
-    int saved = errno;
-    if (m->root >= 0)
-        close(m->root);
-    if (m->fresh >= 0)
-        close(m->fresh);
-    m->root = m->fresh = -1;
-    errno = saved;
-}
-
-static int try_maildir(struct maildir *m)
-{
-    m->root = open(m->path, OPEN_DIR);
-    if (m->root >= 0) {
-        m->fresh = openat(m->root, "new", OPEN_DIR);
-        if (m->fresh >= 0 && !faccessat(m->root, "tmp", F_OK, 0))
-            return 0;
-    }
-    close_maildir(m);
-    return -1;
-}
-
-static int open_maildir(struct maildir *m, const char *path)
-{
-    size_t n = strlen(path);
-
-    if (m->root >= 0 && !strcmp(m->path, path))
-        return 0;
-    close_maildir(m);
-    if (n >= sizeof m->path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    memcpy(m->path, path, n + 1);
-    if (!try_maildir(m))
-        return 0;
-    if (errno != ENOENT || make_maildir(path) < 0)
-        return -1;
-    return try_maildir(m);
+    s->fd = -1;
+    maildir_init(&s->maildir);
 }
 
 /* seconds.MmicrosPpid_n.host, as Maildir readers know it; what could not stand in a file
@@ -114,7 +36,7 @@ static void name_message(struct spool *s)
     p += fmt_str(p, "_");
     p += fmt_ulong(p, s->count);
     p += fmt_str(p, ".");
-    for (size_t i = 0; s->host[i] && i < SPOOL_HOST; i++)
+    for (size_t i = 0; i < SPOOL_HOST && s->host[i]; i++)
         if (s->host[i] == ':')
             p += fmt_str(p, "\\072");
         else
@@ -144,7 +66,7 @@ static int open_tmp(const struct spool *s, int root)
 int spool_begin(struct spool *s, const char *path, struct slice header)
 {
     s->at = path;
-    if (open_maildir(&s->maildir, path) < 0)
+    if (maildir_open(&s->maildir, path) < 0)
         return -1;
     if (!s->count++)
         s->process = getpid();
@@ -177,7 +99,7 @@ static int write_all(int fd, struct iovec *v, int parts)
 
 int spool_write(struct spool *s, const char *bytes, size_t n)
 {
-    struct iovec v[2] = {{(void *)(uintptr_t)s->header.p, s->header.n}, {(void *)(uintptr_t)bytes, n}};
+    struct iovec v[2] = {{(char *)s->header.p, s->header.n}, {(char *)bytes, n}};
     bool first = !s->size;
 
     s->size += n + (first ? s->header.n : 0);
@@ -189,7 +111,7 @@ static int write_copy(const struct spool *s, const struct maildir *m, struct sli
 {
     char block[8192], tmp[SPOOL_NAME + 8], fresh[SPOOL_NAME + 40];
     uint64_t at = s->header.n;
-    struct iovec v = {(void *)(uintptr_t)header.p, header.n};
+    struct iovec v = {(char *)header.p, header.n};
     int fd = open_tmp(s, m->root);
 
     if (fd < 0)
@@ -236,15 +158,16 @@ static bool is_our_file(const struct spool *s, int root, const char *name)
 /* One copy, durable when 0 is returned. Two paths may be one Maildir: it gets the message once. */
 static int deliver_copy(const struct spool *s, const struct spool_copy *copy)
 {
-    struct maildir m = {.root = -1, .fresh = -1};
+    struct maildir m;
     char tmp[SPOOL_NAME + 8], fresh[SPOOL_NAME + 40];
     uint64_t size = s->size;
     int r = -1;
 
-    if (open_maildir(&m, copy->maildir) < 0)
+    maildir_init(&m);
+    if (maildir_open(&m, copy->maildir) < 0)
         return -1;
     if (is_same(m.fresh, s->maildir.fresh)) {
-        close_maildir(&m);
+        maildir_close(&m);
         return 0;
     }
     if (!copy->header.n) {
@@ -260,21 +183,22 @@ static int deliver_copy(const struct spool *s, const struct spool_copy *copy)
         unlinkat(m.root, name_in(fresh, "new/", s, &size), 0);
         errno = saved;
     }
-    close_maildir(&m);
+    maildir_close(&m);
     return r;
 }
 
 /* The copy was delivered, but the message as a whole was not. */
 static void take_back(const struct spool *s, const struct spool_copy *copy)
 {
-    struct maildir m = {.root = -1, .fresh = -1};
+    struct maildir m;
     char fresh[SPOOL_NAME + 40];
     uint64_t size = s->size - (copy->header.n ? s->header.n - copy->header.n : 0);
 
-    if (open_maildir(&m, copy->maildir) < 0)
+    maildir_init(&m);
+    if (maildir_open(&m, copy->maildir) < 0)
         return;
     unlinkat(m.root, name_in(fresh, "new/", s, &size), 0);
-    close_maildir(&m);
+    maildir_close(&m);
 }
 
 int spool_commit(struct spool *s, const struct spool_copy *copies, size_t n)
@@ -319,6 +243,6 @@ void spool_abandon(struct spool *s)
         s->fd = -1;
         unlinkat(s->maildir.root, name_in(tmp, "tmp/", s, NULL), 0);
     }
-    close_maildir(&s->maildir); /* whatever went wrong, look anew next time */
+    maildir_close(&s->maildir); /* whatever went wrong, look anew next time */
     errno = saved;
 }

@@ -4,27 +4,19 @@
  * then nothing stands in new/, and nothing is left there when commit fails. The order of the steps is the
  * proof:
  *
- *     open in tmp/, write, fsync, link into the other Maildirs, rename to new/, fsync of each new/
- *
- * A Maildir that does not exist is made, with the folders that lead to it. */
+ *     open in tmp/, write, fsync, link into the other Maildirs, rename to new/, fsync of each new/ */
 #ifndef POSTERN_SPOOL_H
 #define POSTERN_SPOOL_H
 
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "maildir.h"
 #include "slice.h"
 
 enum {
-    SPOOL_PATH = 2048, /* a Maildir's path with its NUL */
-    SPOOL_NAME = 256,  /* a message's file name with its NUL */
-    SPOOL_HOST = 128   /* octets of the host's name that go into it */
-};
-
-/* A Maildir held open: either both descriptors are open or, root being -1, none. */
-struct maildir {
-    int root, fresh; /* the Maildir, and its new/ */
-    char path[SPOOL_PATH];
+    SPOOL_NAME = 256, /* a message's file name with its NUL */
+    SPOOL_HOST = 128  /* octets of the host's name that go into it */
 };
 
 struct spool {
