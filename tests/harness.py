@@ -1,4 +1,4 @@
-"""harness: what the scenario tests share: a folder to play in, clients, servers, and a strict reader of the log.
+"""harness: what the scenario tests share: a folder, clients, servers, and a strict reader of the log.
 
 Every wait has a bound (LIMIT); every process is ended by its own id."""
 import contextlib
@@ -41,7 +41,9 @@ def environment(**knobs):
 
 # The log ---------------------------------------------------------------------------------------------------
 
-PAIR = re.compile(rb'([a-z]+)=(?:([!#-<>-\[\]-~]+)|"((?:[ !#-\[\]-~]|\\["\\]|\\x[0-9a-f]{2})*)"(\.\.\.)?)(?: (?=.)|$)')
+PAIR = re.compile(rb"""([a-z]+)=
+                       (?:([!#-<>-\[\]-~]+) | "((?:[ ]|[!#-\[\]-~]|\\["\\]|\\x[0-9a-f]{2})*)"(\.\.\.)?)
+                       (?:[ ](?=.)|$)""", re.X)
 ESCAPE = re.compile(r"\\(x..|.)")
 LOG_LINE = 4096
 
@@ -113,7 +115,8 @@ class Place:
         """A cdb made by postern-cdb; its name is fit for the knob."""
         name = name or kind
         self.write(name, text)
-        done = subprocess.run([CDB, kind, name, name + ".cdb"], cwd=self.path, env=environment(), timeout=LIMIT,
+        done = subprocess.run([CDB, kind, name, name + ".cdb"], cwd=self.path, env=environment(),
+                              timeout=LIMIT,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         if done.returncode or done.stdout:
             raise AssertionError(f"postern-cdb {kind}: {done.returncode} {done.stdout.decode()}")
@@ -134,7 +137,8 @@ class Place:
 
     def stored(self):
         """How many messages are in the new/ of each Maildir that has any."""
-        counts = {str(m.relative_to(self.path)): len(self.messages(m.relative_to(self.path))) for m in self.maildirs()}
+        names = [str(m.relative_to(self.path)) for m in self.maildirs()]
+        counts = {name: len(self.messages(name)) for name in names}
         return {name: n for name, n in counts.items() if n}
 
     def leftovers(self):
@@ -142,11 +146,12 @@ class Place:
 
 
 def body_of(message):
-    """What the client sent: all that stands behind the fields put on top, which end with Received (a Maildir's) or
-    with the last X-Postern-To (SPOOL's)."""
+    """What the client sent: all behind the fields put on top, which end with Received (a Maildir's) or with the
+    last X-Postern-To (SPOOL's)."""
     lines = message.split(b"\n")
     i = 0
-    while i < len(lines) and re.match(rb"(Return-Path|Delivered-To|Received|X-Postern-[A-Za-z]+): |\t", lines[i]):
+    while i < len(lines) and re.match(rb"(Return-Path|Delivered-To|Received|X-Postern-[A-Za-z]+): |\t",
+                                      lines[i]):
         i += 1
         if lines[i - 1].startswith(b"Received:"):
             while lines[i].startswith(b"\t"):
@@ -154,6 +159,32 @@ def body_of(message):
             if not lines[i].startswith(b"X-Postern-"):
                 break
     return b"\n".join(lines[i:])
+
+
+# How to spoil a compiled table.
+BREAKS = {
+    "missing": lambda p: p.unlink(),
+    "empty": lambda p: p.write_bytes(b""),
+    "text": lambda p: p.write_bytes(b"alice@example.com\n" * 300),
+    "zeros": lambda p: p.write_bytes(b"\0" * p.stat().st_size),
+    "toc-only": lambda p: p.write_bytes(p.read_bytes()[:2048]),
+    "cut": lambda p: p.write_bytes(p.read_bytes()[:-1]),
+    "half": lambda p: p.write_bytes(p.read_bytes()[:p.stat().st_size // 2]),
+    "longer": lambda p: p.write_bytes(p.read_bytes() + b"\0" * 8),
+    "folder": lambda p: (p.unlink(), p.mkdir()),
+    "loop": lambda p: (p.unlink(), p.symlink_to(p.name)),
+    # every slot that is in use leads behind the end of the records
+    "astray": lambda p: p.write_bytes(send_astray(p.read_bytes())),
+}
+
+
+def send_astray(cdb):
+    at = int.from_bytes(cdb[:4], "little")
+    slots = bytearray(cdb[at:])
+    for i in range(0, len(slots), 8):
+        if any(slots[i:i + 8]):
+            slots[i + 4:i + 8] = len(cdb).to_bytes(4, "little")
+    return cdb[:at] + bytes(slots)
 
 
 # Clients ---------------------------------------------------------------------------------------------------
@@ -299,7 +330,8 @@ class Session(Client):
     def start(self, place, ends, before, knobs):
         self.log_file = tempfile.TemporaryFile()
         try:
-            self.process = subprocess.Popen([*before, SMTPD], cwd=place.path, env=environment(**knobs), stdin=ends[0],
+            self.process = subprocess.Popen([*before, SMTPD], cwd=place.path, env=environment(**knobs),
+                                            stdin=ends[0],
                                             stdout=ends[1], stderr=self.log_to or self.log_file)
         finally:
             for fd in set(ends):
@@ -346,7 +378,8 @@ class Accepted(Session):
             listener.bind((listen, 0))
             listener.listen(1)
             listener.settimeout(LIMIT)
-            Client.__init__(self, socket.create_connection((connect or listen, listener.getsockname()[1]), LIMIT))
+            Client.__init__(self,
+                            socket.create_connection((connect or listen, listener.getsockname()[1]), LIMIT))
             accepted, _ = listener.accept()
         accepted.settimeout(None)
         self.start(place, (accepted.detach(),) * 2, (), knobs)
@@ -392,10 +425,12 @@ class Tcpserver(Server):
         self.place = place
         env = environment(**{"TCPREMOTEIP": None, **knobs})
         reader, writer = os.pipe()
-        self.multilog = subprocess.Popen(["multilog", "t", "s16777215", "./log"], cwd=place.path, stdin=reader)
+        self.multilog = subprocess.Popen(["multilog", "t", "s16777215", "./log"], cwd=place.path,
+                                         stdin=reader)
         os.close(reader)
         self.process = subprocess.Popen(["tcpserver", "-1HRDl0", "-c", str(sessions), self.host, "0", SMTPD],
-                                        cwd=place.path, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        cwd=place.path, env=env, stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE,
                                         stderr=writer)
         os.close(writer)
         self.port = int(self.process.stdout.readline())
@@ -428,9 +463,11 @@ class SocketActivate(Server):
             self.port = listener.getsockname()[1]
             fd = listener.fileno()
             self.process = subprocess.Popen(
-                ["sh", "-c", f'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<&{fd}', "sh", "systemd-socket-activate", "--accept",
+                ["sh", "-c", f'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<&{fd}', "sh", "systemd-socket-activate",
+                 "--accept",
                  "--inetd", *(f"-E{name}={value}" for name, value in env.items()), SMTPD],
-                cwd=place.path, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=[fd])
+                cwd=place.path, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                pass_fds=[fd])
         self.said = b""
         self.listener = threading.Thread(target=self.listen, daemon=True)
         self.listener.start()
@@ -458,6 +495,14 @@ def await_that(condition, what):
             raise AssertionError(f"never came true: {what}")
         time.sleep(0.01)
     return found
+
+
+def resident(pid):
+    """Kilobytes a process has at most held."""
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    raise AssertionError("no VmHWM")
 
 
 TERM = signal.SIGTERM

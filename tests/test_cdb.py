@@ -1,6 +1,5 @@
-"""postern-cdb: what it takes, what it refuses and says of it, and that the target is the old file or the whole new one."""
+"""postern-cdb: what it takes, what it refuses and why; the target is the old file or the whole new one."""
 import os
-import pathlib
 import random
 import resource
 import signal
@@ -8,11 +7,12 @@ import subprocess
 import time
 import unittest
 
-from harness import CDB, IS_ASAN, LIMIT, Place, Session, await_that, environment
+from harness import CDB, IS_ASAN, LIMIT, Place, Session, await_that, environment, resident
 
 
 def compile_(place, kind, source="source", target="target.cdb", **options):
-    return subprocess.run([CDB, kind, source, target], cwd=place.path, env=environment(), timeout=LIMIT * 3, check=False,
+    return subprocess.run([CDB, kind, source, target], cwd=place.path, env=environment(), timeout=LIMIT * 3,
+                          check=False,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
@@ -32,23 +32,33 @@ GOOD = [
     ("domains", b"\n\n# only remarks\n  # indented\n\t#\n", [], "remarks and empty lines"),
     ("domains", b"example.com\n", [(b"example.com", b"")], "a domain"),
     ("domains", b"example.com", [(b"example.com", b"")], "no line end at the end"),
-    ("domains", b"example.com\r\n.example.org\r\n\r\n# x\r\n", [(b"example.com", b""), (b".example.org", b"")], "CRLF"),
+    ("domains", b"example.com\r\n.example.org\r\n\r\n# x\r\n",
+     [(b"example.com", b""), (b".example.org", b"")], "CRLF"),
     ("domains", b"  \texample.com \t\n", [(b"example.com", b"")], "white space around"),
-    ("domains", b"Example.COM\n.EXAMPLE.Org\n", [(b"example.com", b""), (b".example.org", b"")], "lower case"),
+    ("domains", b"Example.COM\n.EXAMPLE.Org\n", [(b"example.com", b""), (b".example.org", b"")],
+     "lower case"),
     ("domains", b"example.com # ours\n", [(b"example.com", b"")], "a remark behind"),
-    ("domains", b"example.com\n.example.com\n", [(b"example.com", b""), (b".example.com", b"")], "two different entries"),
-    ("domains", b"[192.0.2.1]\n[IPv6:2001:DB8::1]\nlocalhost\n", [(b"[192.0.2.1]", b""), (b"[ipv6:2001:db8::1]", b""), (b"localhost", b"")], "literals"),
+    ("domains", b"example.com\n.example.com\n", [(b"example.com", b""), (b".example.com", b"")],
+     "two different entries"),
+    ("domains", b"[192.0.2.1]\n[IPv6:2001:DB8::1]\nlocalhost\n",
+     [(b"[192.0.2.1]", b""), (b"[ipv6:2001:db8::1]", b""), (b"localhost", b"")], "literals"),
     ("domains", "bücher.example\n".encode(), [("bücher.example".encode(), b"")], "not ASCII"),
     ("mailboxes", b"alice@example.com\n", [(b"alice@example.com", b"")], "a mailbox"),
     ("mailboxes", b"Alice@Example.COM   # hello\n", [(b"alice@example.com", b"")], "case, a remark"),
-    ("mailboxes", b'"a b"@example.com ./x/\n"bob"@example.com\n', [(b"a b@example.com", b"./x/"), (b"bob@example.com", b"")], "quotes"),
+    ("mailboxes", b'"a b"@example.com ./x/\n"bob"@example.com\n',
+     [(b"a b@example.com", b"./x/"), (b"bob@example.com", b"")], "quotes"),
     ("mailboxes", b"@example.com ./all/\n", [(b"@example.com", b"./all/")], "a catch-all"),
-    ("mailboxes", b"a@b.example /abs/olute/\nb@b.example ../x y/\n", [(b"a@b.example", b"/abs/olute/"), (b"b@b.example", b"../x y/")], "paths"),
-    ("mailboxes", b"a@b.example\t452 4.2.2 Mailbox  full # no remark\n", [(b"a@b.example", b"452 4.2.2 Mailbox  full # no remark")], "a reply"),
-    ("mailboxes", b"a@b.example 550 " + b"x" * 396 + b"\n", [(b"a@b.example", b"550 " + b"x" * 396)], "the longest reply"),
-    ("mailboxes", b"a+b@c.example ./x/\n+a@c.example\n", [(b"a+b@c.example", b"./x/"), (b"+a@c.example", b"")], "detail"),
+    ("mailboxes", b"a@b.example /abs/olute/\nb@b.example ../x y/\n",
+     [(b"a@b.example", b"/abs/olute/"), (b"b@b.example", b"../x y/")], "paths"),
+    ("mailboxes", b"a@b.example\t452 4.2.2 Mailbox  full # no remark\n",
+     [(b"a@b.example", b"452 4.2.2 Mailbox  full # no remark")], "a reply"),
+    ("mailboxes", b"a@b.example 550 " + b"x" * 396 + b"\n", [(b"a@b.example", b"550 " + b"x" * 396)],
+     "the longest reply"),
+    ("mailboxes", b"a+b@c.example ./x/\n+a@c.example\n",
+     [(b"a+b@c.example", b"./x/"), (b"+a@c.example", b"")], "detail"),
     ("badsenders", b"a@b.example\n@c.example\nd.example # x\n.e.example\n\"x y\"@f.example\n",
-     [(b"a@b.example", b""), (b"c.example", b""), (b"d.example", b""), (b".e.example", b""), (b"x y@f.example", b"")], "all forms"),
+     [(b"a@b.example", b""), (b"c.example", b""), (b"d.example", b""), (b".e.example", b""),
+      (b"x y@f.example", b"")], "all forms"),
 ]
 
 # kind, source, lines with complaints, why
@@ -65,8 +75,10 @@ BAD = [
     ("domains", b"x" * 64 + b".example\n", [1], "a label too long"),
     ("domains", b".".join([b"x" * 63] * 5) + b"\n", [1], "a name too long"),
     ("domains", b"\xff.example\n", [1], "no UTF-8"),
-    ("domains", b"ok.example\n# fine\nb@d\nok2.example\n-x\n\ny-\n", [3, 5, 7], "all errors, and their lines"),
-    ("domains", b"a.example\nb.example\nA.EXAMPLE\nb.example # again\na.example\n", [3, 4, 5], "double lines"),
+    ("domains", b"ok.example\n# fine\nb@d\nok2.example\n-x\n\ny-\n", [3, 5, 7],
+     "all errors, and their lines"),
+    ("domains", b"a.example\nb.example\nA.EXAMPLE\nb.example # again\na.example\n", [3, 4, 5],
+     "double lines"),
     ("domains", b"-bad\na.example\na.example\n", [1, 3], "a double line behind an error"),
     ("domains", b"a.example\na.example\n-bad\n", [2, 3], "and before one"),
     ("domains", b"x" * 1000000 + b"\n", [1], "a very long line"),
@@ -77,7 +89,8 @@ BAD = [
     ("mailboxes", b"alice@example.com ./Maildir\n", [1], "a path without its slash"),
     ("mailboxes", b"alice@example.com ./Maildir/ # mine\n", [1], "a remark behind a path"),
     ("mailboxes", b"alice@example.com &bob@example.com\nbob@example.com |cat\n", [1, 2], "not yet"),
-    ("mailboxes", b"a@b 250 2.0.0 ok\na1@b 354 x\na2@b 55 x\na3@b 5500 x\na4@b 550\na5@b 560 x\na6@b 550  x\na7@b 600 x\n",
+    ("mailboxes",
+     b"a@b 250 2.0.0 ok\na1@b 354 x\na2@b 55 x\na3@b 5500 x\na4@b 550\na5@b 560 x\na6@b 550  x\na7@b 600 x\n",
      [1, 2, 3, 4, 5, 6, 7, 8], "no refusals"),
     ("mailboxes", "a@b 550 müde\n".encode(), [1], "a reply that is not ASCII"),
     ("mailboxes", b"a@b 550 a\rb\nb@b ./a\x01b/\n", [1, 2], "control bytes"),
@@ -128,10 +141,12 @@ class Compiler(unittest.TestCase):
     def test_usage(self):
         with Place() as place:
             place.write("source", "")
-            for arguments in ([], ["domains"], ["domains", "source"], ["domains", "source", "t", "x"], ["relays", "source", "t"],
+            for arguments in ([], ["domains"], ["domains", "source"], ["domains", "source", "t", "x"],
+                              ["relays", "source", "t"],
                               ["", "source", "t"], ["-h"]):
                 with self.subTest(arguments):
-                    done = subprocess.run([CDB, *arguments], cwd=place.path, env=environment(), timeout=LIMIT, check=False,
+                    done = subprocess.run([CDB, *arguments], cwd=place.path, env=environment(), timeout=LIMIT,
+                                          check=False,
                                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
                     self.assertEqual((done.returncode, done.stdout), (100, b""))
                     self.assertIn(b"usage: postern-cdb ", done.stderr)
@@ -147,10 +162,12 @@ class Compiler(unittest.TestCase):
             (place.path / "source").mkdir()
 
         rows = [
-            ("no source", no_source, "target.cdb"), ("the source is a folder", source_is_a_folder, "target.cdb"),
+            ("no source", no_source, "target.cdb"),
+            ("the source is a folder", source_is_a_folder, "target.cdb"),
             ("no folder for the target", lambda place: None, "none/target.cdb"),
             ("the target is a folder", lambda place: (place.path / "folder").mkdir(), "folder"),
-            ("a name too long", lambda place: None, "x" * 255), ("a path too long", lambda place: None, "x/" * 3000 + "x"),
+            ("a name too long", lambda place: None, "x" * 255),
+            ("a path too long", lambda place: None, "x/" * 3000 + "x"),
         ]
         for why, prepare, target in rows:
             with self.subTest(why), Place() as place:
@@ -213,7 +230,8 @@ class Killed(unittest.TestCase):
             killed = 0
             for i in range(25):
                 place.write("source", sources[i % 2])
-                p = subprocess.Popen([CDB, "domains", "source", "target.cdb"], cwd=place.path, env=environment())
+                p = subprocess.Popen([CDB, "domains", "source", "target.cdb"], cwd=place.path,
+                                     env=environment())
                 try:
                     p.wait(r.random() * whole)
                 except subprocess.TimeoutExpired:
@@ -252,7 +270,8 @@ class Million(unittest.TestCase):
         with Place() as place:
             with open(place.path / "source", "w", encoding="ascii") as source:
                 source.writelines(f"user{i}@d{i % 1000}.example.com\n" for i in range(self.COUNT))
-            p = subprocess.Popen([CDB, "mailboxes", "source", "target.cdb"], cwd=place.path, env=environment())
+            p = subprocess.Popen([CDB, "mailboxes", "source", "target.cdb"], cwd=place.path,
+                                 env=environment())
             _, status, usage = os.wait4(p.pid, 0)
             p.returncode = os.waitstatus_to_exitcode(status)
             self.assertEqual(p.returncode, 0)
@@ -270,18 +289,11 @@ class Million(unittest.TestCase):
 
     def test_double_among_many(self):
         with Place() as place:
-            place.write("source", "".join(f"user{i}@example.com\n" for i in range(50000)) + "user7@example.com\nuser49999@example.com\n")
+            place.write("source",
+                        "".join(f"user{i}@example.com\n" for i in range(50000)) + "user7@example.com\nuser49999@example.com\n")
             done = compile_(place, "mailboxes")
             self.assertEqual(done.returncode, 100)
             self.assertEqual(done.stderr.decode().splitlines(),
                              ["source:50001: user7@example.com is on line 8 already",
                               "source:50002: user49999@example.com is on line 50000 already",
                               "postern-cdb: target.cdb is left as it was"])
-
-
-def resident(pid):
-    """Kilobytes a process has at most held."""
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1])
-    raise AssertionError("no VmHWM")

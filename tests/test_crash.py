@@ -1,4 +1,4 @@
-"""Nothing accepted is ever lost, nothing refused ever appears: kill -9, faults at each storage step, order of the steps."""
+"""Nothing accepted is lost, nothing refused appears: kill -9, faults at each storage step, order of the steps."""
 import collections
 import errno
 import hashlib
@@ -22,15 +22,19 @@ MAILBOXES = "alice@example.com\nbob@example.com ./bob/\ncarol@example.com ./caro
 def may_trace():
     if not shutil.which("strace"):
         return False
-    done = subprocess.run(["strace", "-qq", "-o", "/dev/null", "-e", "inject=getppid:error=EIO:when=1", "true"], check=False,
+    done = subprocess.run(["strace", "-qq", "-o", "/dev/null", "-e", "inject=getppid:error=EIO:when=1",
+                           "true"], check=False,
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=LIMIT)
     return done.returncode == 0
 
 
-NEEDS_STRACE = unittest.skipUnless(may_trace(), "strace is missing, or may not trace here: NO FAULT WAS INJECTED")
+NEEDS_STRACE = unittest.skipUnless(may_trace(),
+                                   "strace is missing, or may not trace here: NO FAULT WAS INJECTED")
 
 # The system calls of storage; a libc uses some of them.
-STORAGE = ["open", "openat", "mkdirat", "faccessat", "faccessat2", "writev", "pread64", "fsync", "linkat", "renameat", "renameat2"]
+STORAGE = ["open", "openat", "mkdirat", "faccessat", "faccessat2", "writev", "pread64", "fsync", "linkat",
+           "renameat", "renameat2"]
+TRACED = ",".join("?" + name for name in [*STORAGE, "sendto", "recvfrom"])
 
 
 # Load
@@ -65,7 +69,8 @@ class Killed(unittest.TestCase):
             began = time.monotonic()
             self.session(place, knobs, "first", random.Random(0), None)
             whole = time.monotonic() - began
-            workers = [threading.Thread(target=self.work, args=(place, knobs, n, whole * 2)) for n in range(self.THREADS)]
+            workers = [threading.Thread(target=self.work,
+                                        args=(place, knobs, n, whole * 2)) for n in range(self.THREADS)]
             for w in workers:
                 w.start()
             for w in workers:
@@ -116,14 +121,12 @@ class Killed(unittest.TestCase):
 CALL = re.compile(r"^(\w+)\((.*)\)\s+= (-?\d+|\?)(?:<[^>]*>)?(.*)$")
 
 
-def traced(place, inject=(), knobs=None, talk=None):
+def traced(place, inject, knobs, talk, what=TRACED):
     """A session under strace: its calls as (name, arguments, result), and what `talk` returned."""
-    calls = "trace=" + ",".join("?" + name for name in STORAGE + ["sendto", "recvfrom", "unlinkat", "unlink", "write", "clone", "clone3",
-                                                                  "fork", "vfork", "execve"])
-    before = ["strace", "-qq", "-y", "-s", "64", "-o", "trace", "-e", calls if not knobs or "all" not in knobs else "trace=all"]
+    before = ["strace", "-qq", "-y", "-s", "64", "-o", "trace", "-e", f"trace={what}"]
     for rule in inject:
         before += ["-e", f"inject={rule}"]
-    with Session(place, before=before, **{k: v for k, v in (knobs or {}).items() if k != "all"}) as s:
+    with Session(place, before=before, **knobs) as s:
         result = talk(s)
         s.close()
         s.wait()
@@ -132,7 +135,9 @@ def traced(place, inject=(), knobs=None, talk=None):
     return [m.groups() for m in map(CALL.match, lines) if m], result, log
 
 
-TO = {"one": ["alice@example.com"], "own": ["bob@example.com"], "all": ["alice@example.com", "bob@example.com", "carol@example.com"]}
+TO = {"one": ["alice@example.com"], "own": ["bob@example.com"],
+      "all": ["alice@example.com", "bob@example.com", "carol@example.com"]}
+FULL, FAILURE = "452 4.3.1 Out of space", "451 4.3.0 Temporary storage failure"
 FOLDERS = {"one": ["spool"], "own": ["bob"], "all": ["bob", "carol", "spool"]}
 
 
@@ -166,7 +171,8 @@ def occurrences(calls, first):
 
 @NEEDS_STRACE
 class Faults(unittest.TestCase):
-    """Each storage call of a message fails once: the right reply, nothing in new/, one line in the log; the next is fine."""
+    """Each storage call of a message fails once: the right reply, nothing in new/, one line in the log, and
+    the next message is fine."""
 
     ERRORS = ["EIO", "ENOSPC", "EDQUOT"]
 
@@ -192,9 +198,11 @@ class Faults(unittest.TestCase):
             steps = occurrences(calls, 5)
         for i, (name, which, arguments) in enumerate(steps):
             for error in errors(i):
-                with self.subTest(to=to, call=name, which=which, arguments=arguments, error=error), Place() as place:
+                with self.subTest(to=to, call=name, which=which, arguments=arguments,
+                                  error=error), Place() as place:
                     prepare(place)
-                    calls, replies, log = traced(place, [f"{name}:error={error}:when={which}"], self.knobs(place), conversation)
+                    calls, replies, log = traced(place, [f"{name}:error={error}:when={which}"],
+                                                 self.knobs(place), conversation)
                     self.assertEqual(sum("INJECTED" in c[3] for c in calls), 1)
                     if name == "linkat":  # where no link can be made, a copy is
                         self.assertEqual([r[:9] for r in replies], ["250 2.0.0"] * 2)
@@ -202,7 +210,7 @@ class Faults(unittest.TestCase):
                         self.assertEqual(log.events("trouble"), [])
                     else:
                         full = error in ("ENOSPC", "EDQUOT")
-                        self.assertEqual(replies[0], "452 4.3.1 Out of space" if full else "451 4.3.0 Temporary storage failure")
+                        self.assertEqual(replies[0], FULL if full else FAILURE)
                         self.assertEqual(replies[1][:9], "250 2.0.0")
                         self.assertEqual(place.stored(), {folder: 1 for folder in FOLDERS[to]})
                         trouble = log.one("trouble")
@@ -213,7 +221,8 @@ class Faults(unittest.TestCase):
                         if len(named) == 1 and name != "pread64":
                             self.assertEqual(trouble["object"].strip("./"), named[0])
                         first, second = log.events("message")
-                        self.assertEqual((first["verdict"], first["reason"]), ("tempfail", "full" if full else "storage"))
+                        self.assertEqual((first["verdict"], first["reason"]),
+                                         ("tempfail", "full" if full else "storage"))
                         self.assertEqual(second["verdict"], "accept")
                     self.assertEqual(place.leftovers(), [])
 
@@ -248,11 +257,12 @@ class Faults(unittest.TestCase):
             return replies, os.listdir(f"/proc/{child(s)}/fd")
 
         def child(s):
-            return int(pathlib.Path(f"/proc/{s.process.pid}/task/{s.process.pid}/children").read_text().split()[0])
+            pid = s.process.pid
+            return pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
 
         with Place() as place:
             _, (replies, open_), log = traced(place, ["fsync:error=EIO"], self.knobs(place), conversation)
-            self.assertEqual(replies, {"451 4.3.0 Temporary storage failure"})
+            self.assertEqual(replies, {FAILURE})
             self.assertLessEqual(len(open_), 5)
             self.assertEqual((place.stored(), place.leftovers()), ({}, []))
             self.assertEqual(len(log.events("trouble")), 100)
@@ -272,7 +282,8 @@ class Crashes(unittest.TestCase):
                     return None
 
             with Place() as place:
-                calls, reply, _ = traced(place, (), {"MAILBOXES": place.compile("mailboxes", MAILBOXES)}, conversation)
+                calls, reply, _ = traced(place, (), {"MAILBOXES": place.compile("mailboxes", MAILBOXES)},
+                                         conversation)
                 steps = occurrences(calls, 5)
             for name, which, arguments in steps:
                 with self.subTest(to=to, call=name, which=which, arguments=arguments), Place() as place:
@@ -286,7 +297,7 @@ class Crashes(unittest.TestCase):
 
 @NEEDS_STRACE
 class Order(unittest.TestCase):
-    """The order of the steps is the proof: nothing is said before all that was written, and its name, is on disk."""
+    """The order of the steps is the proof: nothing is said before all is on disk, and its name, too."""
 
     def check(self, calls):
         dirty, said = set(), 0
@@ -319,12 +330,13 @@ class Order(unittest.TestCase):
                     s.command("QUIT", 221)
 
                 with self.subTest(to=to, size=size), Place() as place:
-                    calls, _, _ = traced(place, (), {"MAILBOXES": place.compile("mailboxes", MAILBOXES)}, conversation)
+                    calls, _, _ = traced(place, (), {"MAILBOXES": place.compile("mailboxes", MAILBOXES)},
+                                         conversation)
                     self.assertEqual(self.check(calls), 2)
                     self.assertEqual(place.stored(), {folder: 2 for folder in FOLDERS[to]})
 
     def test_cost(self):
-        """A further message of a session: at most 20 calls, two fsyncs, one inode, no fork, no exec, no unlink."""
+        """A further message: at most 20 calls, two fsyncs, one inode, no fork, no exec, no unlink."""
         def conversation(s):
             s.hello()
             for _ in range(4):
@@ -336,7 +348,7 @@ class Order(unittest.TestCase):
             s.command("QUIT", 221)
 
         with Place() as place:
-            calls, _, _ = traced(place, (), {"all": True}, conversation)
+            calls, _, _ = traced(place, (), {}, conversation, "all")
         ends = [i for i, c in enumerate(calls) if c[0] == "sendto" and '"250 2.0.0 Ok ' in c[1]]
         self.assertEqual(len(ends), 4)
         for start, end in zip(ends[1:], ends[2:]):
@@ -363,7 +375,7 @@ class ShortWrites(unittest.TestCase):
                 with Session(place, before=["sh", "-c", 'trap "" XFSZ; exec "$@"', "sh"]) as s:
                     resource.prlimit(s.process.pid, resource.RLIMIT_FSIZE, (limit, limit))
                     replies = conversation(s)
-                    self.assertEqual(replies[0], "451 4.3.0 Temporary storage failure")
+                    self.assertEqual(replies[0], FAILURE)
                     self.assertEqual(replies[1][:4], "250 " if limit > 1000 else "451 ")
                     s.close()
                     s.wait()
@@ -375,7 +387,8 @@ class ShortWrites(unittest.TestCase):
         """Writes that are short, or interrupted, and go on."""
         with Place() as place:
             preload = place.path / "short.so"
-            subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-o", preload, TESTS / "preload_short.c"], check=True,
+            subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-o", preload,
+                            TESTS / "preload_short.c"], check=True,
                            timeout=LIMIT)
             libraries = str(preload)
             if IS_ASAN:  # its own library must come first

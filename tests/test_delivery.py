@@ -9,7 +9,6 @@ import random
 import re
 import shutil
 import smtplib
-import socket
 import subprocess
 import termios
 import threading
@@ -24,10 +23,12 @@ LARGE = 50_000_000
 
 
 def random_lines(seed, size):
-    """Text that is hard on a receiver: dotted lines, lone dots, 8-bit bytes, empty and long lines; LF line ends."""
+    """Text that is hard on a receiver: dotted lines, lone dots, 8-bit bytes, empty and long lines."""
     r = random.Random(seed)
-    pieces = [b".", b"..", b"", b".\xe4\xf6\xfc", b"From here", b"\t", b"x" * 998, bytes(range(1, 10)) + bytes(range(14, 256))]
-    block = b"".join(r.choice(pieces) + r.randbytes(r.randrange(60)).translate(HARMLESS) + b"\n" for _ in range(20000))
+    pieces = [b".", b"..", b"", b".\xe4\xf6\xfc", b"From here", b"\t", b"x" * 998,
+              bytes(range(1, 10)) + bytes(range(14, 256))]
+    block = b"".join(r.choice(pieces) + r.randbytes(r.randrange(60)).translate(HARMLESS) + b"\n"
+                     for _ in range(20000))
     return (block * (size // len(block) + 1))[:size - 1] + b"\n"
 
 
@@ -35,10 +36,12 @@ HARMLESS = bytes(c if c not in b"\0\r\n" else ord("~") for c in range(256))
 
 
 def run(arguments, **options):
-    done = subprocess.run([str(a) for a in arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT * 2,
+    done = subprocess.run([str(a) for a in arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          timeout=LIMIT * 2,
                           check=False, stdin=options.pop("stdin", subprocess.DEVNULL), **options)
     if done.returncode:
-        raise AssertionError(f"{arguments[0]}: exit code {done.returncode}\n{done.stdout.decode(errors='replace')[-3000:]}")
+        said = done.stdout.decode(errors="replace")[-3000:]
+        raise AssertionError(f"{arguments[0]}: exit code {done.returncode}\n{said}")
     return done.stdout
 
 
@@ -117,7 +120,8 @@ def attachment():
     m = email.message.EmailMessage(policy=email.policy.SMTP)
     m["Subject"], m["From"], m["To"] = "attachment", "a@example.org", "b@example.com"
     m.set_content("see there\n.\n")
-    m.add_attachment(random.Random(1).randbytes(300_000), maintype="application", subtype="octet-stream", filename="a.bin")
+    m.add_attachment(random.Random(1).randbytes(300_000), maintype="application", subtype="octet-stream",
+                     filename="a.bin")
     return m
 
 
@@ -157,11 +161,12 @@ class Senders:
 
     @property
     def address(self):
-        return f"[{self.server.host}]:{self.server.port}" if ":" in self.server.host else f"{self.server.host}:{self.server.port}"
+        return f"{self.server.host}:{self.server.port}"
 
     def test_swaks(self):
         self.place.write("eml", TEXT)
-        run(["swaks", "--server", self.server.host, "--port", self.server.port, "--from", "a@example.org", "--to",
+        run(["swaks", "--server", self.server.host, "--port", self.server.port, "--from", "a@example.org",
+             "--to",
              "b@example.com,c@example.com", "--data", "@eml", "--helo", "swaks.example"], cwd=self.place.path)
         [m] = self.fresh()
         self.assertIn(b"X-Postern-Helo: swaks.example\n", m)
@@ -171,29 +176,35 @@ class Senders:
     def test_swaks_pipeline_attachment(self):
         data = random.Random(2).randbytes(100_000)
         self.place.write("a.bin", data)
-        run(["swaks", "--server", self.server.host, "--port", self.server.port, "--from", "<>", "--to", "b@example.com",
-             "--pipeline", "--attach-type", "application/octet-stream", "--attach", "@a.bin"], cwd=self.place.path)
+        run(["swaks", "--server", self.server.host, "--port", self.server.port, "--from", "<>", "--to",
+             "b@example.com",
+             "--pipeline", "--attach-type", "application/octet-stream", "--attach", "@a.bin"],
+             cwd=self.place.path)
         [m] = self.fresh()
         self.assertTrue(m.startswith(b"Return-Path: <>\n"))
         parts = list(email.message_from_bytes(m).walk())
         self.assertIn(data, [p.get_payload(decode=True) for p in parts])
 
     def test_swaks_refused(self):
-        done = subprocess.run(["swaks", "--server", self.server.host, "--port", str(self.server.port), "--to", "b@elsewhere.example"],
+        done = subprocess.run(["swaks", "--server", self.server.host, "--port", str(self.server.port), "--to",
+                               "b@elsewhere.example"],
                               stdout=subprocess.PIPE, timeout=LIMIT, check=False)
         self.assertEqual(done.returncode, 24, done.stdout)  # its code for: no recipient was taken
         self.fresh(0)
 
     def test_curl(self):
         self.place.write("eml", EIGHT.replace(b"\n", b"\r\n"))
-        run(["curl", "-sS", f"smtp://{self.address}/curl.example", "--mail-from", "a@example.org", "--mail-rcpt", "b@example.com",
+        run(["curl", "-sS", f"smtp://{self.address}/curl.example", "--mail-from", "a@example.org",
+             "--mail-rcpt", "b@example.com",
              "--upload-file", "eml"], cwd=self.place.path)
         [m] = self.fresh()
         self.assertEqual(body_of(m), EIGHT)
 
     def test_msmtp(self):
-        run(["msmtp", f"--host={self.server.host}", f"--port={self.server.port}", "--from=a@example.org", "--domain=msmtp.example",
-             "--auth=off", "--tls=off", "b@example.com", "c@example.com"], input=None, stdin=self.as_file(EIGHT))
+        run(["msmtp", f"--host={self.server.host}", f"--port={self.server.port}", "--from=a@example.org",
+             "--domain=msmtp.example",
+             "--auth=off", "--tls=off", "b@example.com", "c@example.com"], input=None,
+             stdin=self.as_file(EIGHT))
         [m] = self.fresh()
         self.assertTrue(body_of(m).endswith(EIGHT), m)  # it adds Date and Message-ID
         self.assertIn(b"Return-Path: <a@example.org>\n", m)
@@ -209,7 +220,8 @@ class Senders:
 
     def test_smtplib(self):
         with self.smtplib() as s:
-            self.assertEqual(s.send_message(attachment(), "a@example.org", ["b@example.com", "c@example.com"]), {})
+            self.assertEqual(s.send_message(attachment(), "a@example.org",
+                                            ["b@example.com", "c@example.com"]), {})
         [m] = self.fresh()
         self.assertEqual(body_of(m), attachment_text(m))
         [part] = [p for p in email.message_from_bytes(m).walk() if p.get_filename() == "a.bin"]
@@ -217,7 +229,8 @@ class Senders:
 
     def test_smtplib_utf8(self):
         with self.smtplib() as s:
-            s.sendmail("jörg@bücher.example", ["jörg@example.com"], EIGHT.replace(b"\n", b"\r\n"), ["SMTPUTF8", "BODY=8BITMIME"])
+            s.sendmail("jörg@bücher.example", ["jörg@example.com"], EIGHT.replace(b"\n", b"\r\n"),
+                       ["SMTPUTF8", "BODY=8BITMIME"])
         [m] = self.fresh()
         self.assertEqual(body_of(m), EIGHT)
         self.assertIn("X-Postern-To: <jörg@example.com>\n".encode(), m)
@@ -225,7 +238,8 @@ class Senders:
 
     def test_smtplib_partly_refused(self):
         with self.smtplib() as s:
-            refused = s.sendmail("a@example.org", ["b@example.com", "no@elsewhere.example"], TEXT.replace(b"\n", b"\r\n"))
+            refused = s.sendmail("a@example.org", ["b@example.com", "no@elsewhere.example"],
+                                 TEXT.replace(b"\n", b"\r\n"))
         self.assertEqual(list(refused), ["no@elsewhere.example"])
         [m] = self.fresh()
         self.assertEqual(body_of(m), TEXT)
@@ -233,21 +247,20 @@ class Senders:
     def test_hundred_in_one(self):
         with self.smtplib() as s:
             for i in range(100):
-                s.sendmail("a@example.org", [f"u{i}@example.com"], TEXT.replace(b"first", b"number %d" % i).replace(b"\n", b"\r\n"))
+                s.sendmail("a@example.org", [f"u{i}@example.com"],
+                           TEXT.replace(b"first", b"number %d" % i).replace(b"\n", b"\r\n"))
         bodies = sorted(body_of(m) for m in self.fresh(100))
         self.assertEqual(bodies, sorted(TEXT.replace(b"first", b"number %d" % i) for i in range(100)))
 
     def test_smtp_source(self):
         if not SMTP_SOURCE.exists():
             self.skipTest("dep/bin/smtp-source is not there: tools/deps check")
-        run([SMTP_SOURCE, "-d", "-s", "20", "-m", "200", "-l", "5000", "-r", "2", "-f", "a@example.org", "-t", "b@example.com",
-             "-M", "source.example", self.address_for_source()])
+        run([SMTP_SOURCE, "-d", "-s", "20", "-m", "200", "-l", "5000", "-r", "2", "-f", "a@example.org", "-t",
+             "b@example.com",
+             "-M", "source.example", f"inet:{self.address}"])
         for m in self.fresh(200):
             self.assertGreater(len(m), 5000)
             self.assertEqual(m.count(b"X-Postern-To: "), 2)
-
-    def address_for_source(self):
-        return f"inet:{self.address}" if ":" not in self.server.host else f"inet6:{self.address}"
 
     def test_large(self):
         """50 MB, byte for byte."""
@@ -290,7 +303,8 @@ class Senders:
             t.join(LIMIT)
         self.assertEqual(errors, [])
         self.assertEqual(sorted(body_of(m) for m in self.fresh(100)),
-                         sorted(b"X-N: %d.%d\n\n" % (n, i) + b"text\n" * 1000 for n in range(20) for i in range(5)))
+                         sorted(b"X-N: %d.%d\n\n" % (n,
+                                                     i) + b"text\n" * 1000 for n in range(20) for i in range(5)))
 
 
 def attachment_text(stored):
@@ -329,7 +343,8 @@ class BySocketActivate6(unittest.TestCase):
     def test_curl(self):
         with Place() as place, SocketActivate(place, host="::1") as server:
             place.write("eml", EIGHT)
-            run(["curl", "-sS", "--crlf", f"smtp://[::1]:{server.port}/curl.example", "--mail-from", "a@example.org",
+            run(["curl", "-sS", "--crlf", f"smtp://[::1]:{server.port}/curl.example", "--mail-from",
+                 "a@example.org",
                  "--mail-rcpt", "b@example.com", "--upload-file", "eml"], cwd=place.path)
             c = server.connect()
             c.hello()
@@ -355,8 +370,10 @@ class Clients(unittest.TestCase):
         ("::1", None, {}, "::1", True, "IPv6 by getpeername"),
         ("::", "127.0.0.1", {}, "127.0.0.1", True, "IPv4-mapped by getpeername"),
         ("127.0.0.1", None, {"REMOTE_ADDR": "192.0.2.9"}, "192.0.2.9", False, "systemd's word counts"),
-        ("127.0.0.1", None, {"REMOTE_ADDR": "192.0.2.9", "TCPREMOTEIP": "192.0.2.10"}, "192.0.2.10", False, "tcpserver's before it"),
-        ("127.0.0.1", None, {"REMOTE_ADDR": "nonsense", "TCPREMOTEIP": ""}, "127.0.0.1", True, "nonsense is passed over"),
+        ("127.0.0.1", None, {"REMOTE_ADDR": "192.0.2.9", "TCPREMOTEIP": "192.0.2.10"}, "192.0.2.10", False,
+         "tcpserver's before it"),
+        ("127.0.0.1", None, {"REMOTE_ADDR": "nonsense", "TCPREMOTEIP": ""}, "127.0.0.1", True,
+         "nonsense is passed over"),
         ("127.0.0.1", None, {"REMOTE_ADDR": "::ffff:192.0.2.9"}, "192.0.2.9", False, "mapped"),
     ]
 

@@ -3,8 +3,7 @@ import shutil
 import subprocess
 import unittest
 
-from harness import CDB, IS_ASAN, LIMIT, Place, Session, environment
-from test_cdb import resident
+from harness import CDB, IS_ASAN, LIMIT, Place, Session, environment, resident
 
 MEGABYTE = 1 << 20
 ALLOWED = 4096  # kilobytes: the C library, the program, its buffers
@@ -71,7 +70,7 @@ class Bounded(unittest.TestCase):
             self.assertEqual(s.log().one("close")["errors"], "2")
 
     def test_recipients(self):
-        """Without MAXRCPTS what there is room for is taken, the rest is put off, and the message goes to those taken."""
+        """Without MAXRCPTS what there is room for is taken, the rest is put off; those taken get the message."""
         with Place() as place, Session(place, MAXRCPTS="0", MAXERRORS="0") as s:
             s.hello()
             s.command("MAIL FROM:<>", 250)
@@ -96,7 +95,8 @@ class Bounded(unittest.TestCase):
     def test_maildirs(self):
         """More Maildirs in one message than there is room for."""
         with Place() as place:
-            knobs = {"MAILBOXES": place.compile("mailboxes", "".join(f"u{i}@example.com ./box/{i}/\n" for i in range(1100)))}
+            knobs = {"MAILBOXES": place.compile("mailboxes",
+                                                "".join(f"u{i}@example.com ./box/{i}/\n" for i in range(1100)))}
             with Session(place, MAXRCPTS="0", MAXERRORS="0", DISCARD="1", **knobs) as s:
                 s.hello()
                 s.command("MAIL FROM:<>", 250)
@@ -114,7 +114,8 @@ class Bounded(unittest.TestCase):
         """A session that only said EHLO has touched hardly anything of its own."""
         with Place() as place, Session(place) as s:
             s.hello()
-            own = sum(int(line.split()[1]) for line in open(f"/proc/{s.process.pid}/smaps_rollup", encoding="ascii")
+            own = sum(int(line.split()[1]) for line in open(f"/proc/{s.process.pid}/smaps_rollup",
+                                                            encoding="ascii")
                       if line.startswith("Private_Dirty:"))
             self.assertLess(own, 512)
             s.quit()
@@ -126,7 +127,9 @@ class Valgrind(unittest.TestCase):
     """No error in a conversation that goes everywhere once."""
 
     def session(self, place, **knobs):
-        return Session(place, before=["valgrind", "-q", "--error-exitcode=99", "--track-fds=no", "--trace-children=no",
+        return Session(place,
+                       before=["valgrind", "-q", "--error-exitcode=99", "--track-fds=no",
+                               "--trace-children=no",
                                       "--log-file=valgrind"], **knobs)
 
     def check(self, place, s):
@@ -137,15 +140,20 @@ class Valgrind(unittest.TestCase):
     def test_session(self):
         with Place() as place:
             knobs = {"DOMAINS": place.compile("domains", "example.com\n.example.org\n"),
-                     "MAILBOXES": place.compile("mailboxes", "alice@example.com\nbob@example.com ./bob/\nno@example.com 550 5.1.1 No\n@b.example.org ./all/\n"),
+                     "MAILBOXES": place.compile("mailboxes",
+                                                "alice@example.com\nbob@example.com ./bob/\nno@example.com 550 5.1.1 No\n@b.example.org ./all/\n"),
                      "BADSENDERS": place.compile("badsenders", "spam@bad.example\n.worse.example\n"),
                      "VERBOSE": "1", "DATABYTES": "100000", "MAXERRORS": "0", "MAXHOPS": "3"}
             with self.session(place, **knobs) as s:
                 s.hello()
-                for line in ("HELO x\1y", "VRFY <a@b>", "VRFY", "EXPN x", "HELP", "NOOP", "FOO", "", "MAIL FROM:<spam@bad.example>",
-                             "MAIL FROM:<a@x.worse.example>", "MAIL FROM:<@r:\"a b\"@[IPv6:2001:db8::1]> SIZE=1 BODY=8BITMIME SMTPUTF8",
-                             "MAIL FROM:<>", "RCPT TO:<alice+x@example.com>", "RCPT TO:<bob@example.com>", "RCPT TO:<no@example.com>",
-                             "RCPT TO:<who@example.com>", "RCPT TO:<x@b.example.org>", "RCPT TO:<a@elsewhere.example>", "RCPT TO:<j\u00f6@example.com>",
+                for line in ("HELO x\1y", "VRFY <a@b>", "VRFY", "EXPN x", "HELP", "NOOP", "FOO", "",
+                             "MAIL FROM:<spam@bad.example>",
+                             "MAIL FROM:<a@x.worse.example>",
+                             "MAIL FROM:<@r:\"a b\"@[IPv6:2001:db8::1]> SIZE=1 BODY=8BITMIME SMTPUTF8",
+                             "MAIL FROM:<>", "RCPT TO:<alice+x@example.com>", "RCPT TO:<bob@example.com>",
+                             "RCPT TO:<no@example.com>",
+                             "RCPT TO:<who@example.com>", "RCPT TO:<x@b.example.org>",
+                             "RCPT TO:<a@elsewhere.example>", "RCPT TO:<j\u00f6@example.com>",
                              "RCPT TO:<postmaster>", "x" * 5000, "NOOP " + "\0" * 300):
                     s.command(line)
                 s.command("DATA", 354)
@@ -181,7 +189,10 @@ class Valgrind(unittest.TestCase):
 
     def test_compiler(self):
         with Place() as place:
-            place.write("source", "a@b.example\nb..\na@b.example ./x/\n\"q\"@c.example 550 5.1.1 No\n@d.example ./d/\n" * 20)
-            done = subprocess.run(["valgrind", "-q", "--error-exitcode=99", "--log-file=valgrind", CDB, "mailboxes", "source", "target"],
-                                  cwd=place.path, env=environment(), timeout=LIMIT, check=False, stderr=subprocess.DEVNULL)
+            place.write("source",
+                        "a@b.example\nb..\na@b.example ./x/\n\"q\"@c.example 550 5.1.1 No\n@d.example ./d/\n" * 20)
+            done = subprocess.run(["valgrind", "-q", "--error-exitcode=99", "--log-file=valgrind", CDB,
+                                   "mailboxes", "source", "target"],
+                                  cwd=place.path, env=environment(), timeout=LIMIT, check=False,
+                                  stderr=subprocess.DEVNULL)
             self.assertEqual((done.returncode, place.read("valgrind")), (100, b""))

@@ -1,14 +1,12 @@
-"""Sessions by the table: every knob's values, spoilt tables, queue programs, clients that go away at any byte; and that
-the transcripts leave out no reply, no verb and no knob."""
-import contextlib
+"""Sessions by the table: every knob's values, spoilt tables, queue programs, chance, clients that go away at any byte;
+and that the tests leave out no reply, no verb and no knob."""
 import os
 import random
 import re
 import subprocess
 import unittest
 
-from harness import CDB, LIMIT, ROOT, SMTPD, TESTS, Accepted, Log, Place, Session, environment, await_that
-from test_transcripts import BREAKS
+from harness import BREAKS, LIMIT, ROOT, SMTPD, TERM, TESTS, Accepted, Place, Session, await_that, environment
 
 TRANSCRIPTS = sorted((TESTS / "transcripts").glob("*.txt"))
 
@@ -17,11 +15,15 @@ def source(name):
     return (ROOT / name).read_text()
 
 
+def everything():
+    return "".join(p.read_text() for p in [*TRANSCRIPTS, *TESTS.glob("test_*.py")])
+
+
 class Complete(unittest.TestCase):
     """What the code offers, some test here talks about."""
 
     def test_every_reply(self):
-        shown = "".join(p.read_text() for p in TRANSCRIPTS) + "".join(p.read_text() for p in TESTS.glob("test_*.py"))
+        shown = everything()
         replies = re.findall(r'^REPLY\((\w+), .*?"([^"]*)"\);$', source("reply.c"), re.M)
         self.assertGreater(len(replies), 30)
         for name, text in replies:
@@ -29,14 +31,15 @@ class Complete(unittest.TestCase):
                 self.assertTrue(text in shown, text)
 
     def test_every_reason(self):
-        shown = "".join(p.read_text() for p in TRANSCRIPTS) + "".join(p.read_text() for p in TESTS.glob("test_*.py"))
+        shown = everything()
         for word in set(re.findall(r'^REPLY\(\w+, "([^"]*)"', source("reply.c"), re.M)) - {"config"}:
             with self.subTest(word):
                 self.assertTrue(re.search(rf'"{word}"|reason={word}\b', shown), word)
 
     def test_every_verb(self):
         shown = "".join(p.read_text() for p in TRANSCRIPTS)
-        verbs = re.findall(r'^    \{"([A-Z]+)", \w+, (?:ANY|GREETED|CLEAR|OPEN|READY)', source("serve.c"), re.M)
+        verbs = re.findall(r'^    \{"([A-Z]+)", \w+, (?:ANY|GREETED|CLEAR|OPEN|READY)', source("serve.c"),
+                           re.M)
         self.assertGreater(len(verbs), 15)
         for verb in verbs:
             with self.subTest(verb):
@@ -50,18 +53,25 @@ class Complete(unittest.TestCase):
 
 # name: ([(good value, as -n shows it)], [(bad value, why)])
 NUMBER = ([("0", "0"), ("1", "1"), ("0010", "10"), ("1099511627776", "1099511627776")],
-          [("", "empty"), (" 1", "a space"), ("1 ", "a space"), ("-1", "negative"), ("+1", "a sign"), ("1.5", "a fraction"),
-           ("1e3", "an exponent"), ("0x10", "hexadecimal"), ("ten", "a word"), ("10M", "a unit"), ("1\n", "a line end"),
-           ("1099511627777", "too large"), ("18446744073709551615", "too large"), ("18446744073709551616", "over 64 bits"),
+          [("", "empty"), (" 1", "a space"), ("1 ", "a space"), ("-1", "negative"), ("+1", "a sign"),
+           ("1.5", "a fraction"),
+           ("1e3", "an exponent"), ("0x10", "hexadecimal"), ("ten", "a word"), ("10M", "a unit"),
+           ("1\n", "a line end"),
+           ("1099511627777", "too large"), ("18446744073709551615", "too large"),
+           ("18446744073709551616", "over 64 bits"),
            ("18446744073709551617", "1 in 64 bits"), ("9" * 1000, "absurd"), ("٣", "a digit, but not ASCII")])
 
 
 def seconds(most):
-    return ([("1", "1"), ("1.5", "1.500"), ("1.050", "1.050"), ("007", "7"), ("30.000", "30"), (str(most), str(most))],
+    return ([("1", "1"), ("1.5", "1.500"), ("1.050", "1.050"), ("007", "7"), ("30.000", "30"),
+             (str(most), str(most))],
             [("", "empty"), ("0", "no time"), ("0.999", "under the least"), (f"{most}.001", "over the most"),
-             (str(most + 1), "over the most"), ("1.", "no digits"), (".5", "no digits"), (".", "no digits"), ("1.2345", "too fine"),
-             ("-1", "negative"), ("1,5", "a comma"), ("1s", "a unit"), ("1.2.3", "two points"), ("inf", "a word"), ("1e3", "an exponent"),
-             ("18446744073709551616", "over 64 bits"), ("18446744073709552", "over 64 bits in milliseconds"), ("1.-1", "a sign"),
+             (str(most + 1), "over the most"), ("1.", "no digits"), (".5", "no digits"), (".", "no digits"),
+             ("1.2345", "too fine"),
+             ("-1", "negative"), ("1,5", "a comma"), ("1s", "a unit"), ("1.2.3", "two points"),
+             ("inf", "a word"), ("1e3", "an exponent"),
+             ("18446744073709551616", "over 64 bits"), ("18446744073709552", "over 64 bits in milliseconds"),
+             ("1.-1", "a sign"),
              ("1. 1", "a space")])
 
 
@@ -71,16 +81,23 @@ def path(name):
 
 
 FLAG = ([("0", None), ("no", None), ("1", "1"), ("yes", "1")],
-        [("2", "a number"), ("true", "a word"), ("off", "a word"), (" ", "a space"), ("1 ", "a space"), ("-1", "negative"), ("01", "two digits")])
+        [("2", "a number"), ("true", "a word"), ("off", "a word"), (" ", "a space"), ("1 ", "a space"),
+         ("-1", "negative"), ("01", "two digits")])
 VALUES = {
     "ME": ([("mx.example.net", "mx.example.net"), ("localhost", "localhost"), ("MX.Example", "MX.Example"),
-            ("a_b.example", "a_b.example"), ("[192.0.2.1]", "[192.0.2.1]"), ("[IPv6:2001:db8::1]", "[IPv6:2001:db8::1]")],
-           [("", "empty"), (" ", "a space"), ("mx example", "a space"), ("mx.example ", "a space"), ("mx..example", "an empty label"),
-            (".mx", "a dot first"), ("mx.", "a dot last"), ("-mx", "a hyphen first"), ("mx-", "a hyphen last"), ("m" * 64, "a label too long"),
-            (".".join(["m" * 63] * 4) + ".m", "too long"), ("mx\r\n250 evil", "line ends"), ("mx\x01", "a control byte"),
-            ("b\xc3\xbccher.example", "not ASCII"), ("[192.0.2.256]", "no address"), ("[]", "no address"), ("<mx>", "brackets")]),
+            ("a_b.example", "a_b.example"), ("[192.0.2.1]", "[192.0.2.1]"),
+            ("[IPv6:2001:db8::1]", "[IPv6:2001:db8::1]")],
+           [("", "empty"), (" ", "a space"), ("mx example", "a space"), ("mx.example ", "a space"),
+            ("mx..example", "an empty label"),
+            (".mx", "a dot first"), ("mx.", "a dot last"), ("-mx", "a hyphen first"),
+            ("mx-", "a hyphen last"), ("m" * 64, "a label too long"),
+            (".".join(["m" * 63] * 4) + ".m", "too long"), ("mx\r\n250 evil", "line ends"),
+            ("mx\x01", "a control byte"),
+            ("b\xc3\xbccher.example", "not ASCII"), ("[192.0.2.256]", "no address"), ("[]", "no address"),
+            ("<mx>", "brackets")]),
     "SMTPGREETING": ([("x", "x"), ("x" * 200, "x" * 200), ('"\\ =', '"\\ =')],
-                     [("x" * 201, "too long"), ("a\nb", "a line end"), ("a\rb", "a CR"), ("a\tb", "a tab"), ("a\x7f", "DEL"),
+                     [("x" * 201, "too long"), ("a\nb", "a line end"), ("a\rb", "a CR"), ("a\tb", "a tab"),
+                      ("a\x7f", "DEL"),
                       ("\xc3\xbc", "not ASCII")]),
     "DOMAINS": path("domains.cdb"),
     "MAILBOXES": path("mailboxes.cdb"),
@@ -92,10 +109,12 @@ VALUES = {
     "DISCARD": FLAG,
     "VERBOSE": FLAG,
     "BARELF": ([("normalize", "normalize"), ("reject", "reject")],
-               [("", "empty"), ("Reject", "case"), ("no", "a word"), ("reject ", "a space"), ("normalise", "spelling")]),
+               [("", "empty"), ("Reject", "case"), ("no", "a word"), ("reject ", "a space"),
+                ("normalise", "spelling")]),
     "TIMEOUT": seconds(86400),
     "SESSION_TIMEOUT": seconds(864000),
-    **{name: NUMBER for name in ("DATABYTES", "MINRATE", "MAXERRORS", "MAXNOOPS", "MAXVRFYS", "MAXRCPTS", "MAXMSGS", "MAXHOPS")},
+    **{name: NUMBER for name in ("DATABYTES", "MINRATE", "MAXERRORS", "MAXNOOPS", "MAXVRFYS", "MAXRCPTS",
+                                 "MAXMSGS", "MAXHOPS")},
 }
 
 
@@ -135,7 +154,8 @@ class Knobs(unittest.TestCase):
         with Place() as place:
             for name, (_, values) in VALUES.items():
                 for value, why in values:
-                    with self.subTest(name, value=value[:60], why=why), Session(place, **{name: raw(value)}) as s:
+                    with self.subTest(name, value=value[:60], why=why), Session(place,
+                                                                                **{name: raw(value)}) as s:
                         self.assertEqual(s.reply(), "421 4.3.5 Misconfigured")
                         self.assertEqual(s.rest(), b"")
                         s.close()
@@ -182,19 +202,24 @@ class Shown(unittest.TestCase):
             done = show(place, ME="mx.example.net", TIMEOUT=None, SESSION_TIMEOUT=None)
             self.assertEqual((done.returncode, done.stderr), (0, b""))
             self.assertEqual(done.stdout.decode(), "".join(line + "\n" for line in [
-                "ME=mx.example.net", "SMTPGREETING=ESMTP Postern", "#DOMAINS", "#MAILBOXES", "#BADSENDERS", "#RELAYCLIENT",
-                "SPOOL=spool", "#DISCARD", "#QMAILQUEUE", "DATABYTES=26214400", "TIMEOUT=300", "SESSION_TIMEOUT=3600",
-                "MINRATE=100", "MAXERRORS=10", "MAXNOOPS=30", "MAXVRFYS=10", "MAXRCPTS=100", "MAXMSGS=100", "MAXHOPS=100",
+                "ME=mx.example.net", "SMTPGREETING=ESMTP Postern", "#DOMAINS", "#MAILBOXES", "#BADSENDERS",
+                "#RELAYCLIENT",
+                "SPOOL=spool", "#DISCARD", "#QMAILQUEUE", "DATABYTES=26214400", "TIMEOUT=300",
+                "SESSION_TIMEOUT=3600",
+                "MINRATE=100", "MAXERRORS=10", "MAXNOOPS=30", "MAXVRFYS=10", "MAXRCPTS=100", "MAXMSGS=100",
+                "MAXHOPS=100",
                 "BARELF=normalize", "#VERBOSE"]))
 
     def test_tables(self):
         with Place() as place:
             knobs = {kind.upper(): place.compile(kind, text) for kind, text in (
-                ("domains", "example.com\n.example.org\n"), ("mailboxes", "".join(f"u{i}@example.com\n" for i in range(1000))),
+                ("domains", "example.com\n.example.org\n"),
+                ("mailboxes", "".join(f"u{i}@example.com\n" for i in range(1000))),
                 ("badsenders", ""))}
             done = show(place, **knobs)
             self.assertEqual((done.returncode, done.stderr), (0, b""))
-            for line in (b"# DOMAINS: 2 entries\n", b"# MAILBOXES: 1000 entries\n", b"# BADSENDERS: 0 entries\n"):
+            for line in (b"# DOMAINS: 2 entries\n", b"# MAILBOXES: 1000 entries\n",
+                         b"# BADSENDERS: 0 entries\n"):
                 self.assertIn(line, done.stdout)
 
     def test_tables_broken(self):
@@ -205,19 +230,22 @@ class Shown(unittest.TestCase):
                     spoil(place.path / knob)
                     done = show(place, **{kind.upper(): knob})
                     self.assertEqual(done.returncode, 111)
-                    self.assertRegex(done.stderr.decode(), rf"\Apostern-smtpd: {kind.upper()}: {re.escape(knob)}: .+\n\Z")
+                    self.assertRegex(done.stderr.decode(),
+                                     rf"\Apostern-smtpd: {kind.upper()}: {re.escape(knob)}: .+\n\Z")
 
     def test_usage(self):
         with Place() as place:
             for arguments in (["-x"], ["-n", "-n"], [""], ["--help"], ["-n", ""]):
                 with self.subTest(arguments):
                     done = show(place, *arguments)
-                    self.assertEqual((done.returncode, done.stdout, done.stderr), (100, b"", b"usage: postern-smtpd [-n]\n"))
+                    self.assertEqual((done.returncode, done.stdout, done.stderr),
+                                     (100, b"", b"usage: postern-smtpd [-n]\n"))
 
     def test_output_lost(self):
         """A full disk behind -n does not pass for success."""
         with Place() as place, open("/dev/full", "wb") as full:
-            done = subprocess.run([SMTPD, "-n"], cwd=place.path, env=environment(), stdout=full, timeout=LIMIT,
+            done = subprocess.run([SMTPD, "-n"], cwd=place.path, env=environment(), stdout=full,
+                                  timeout=LIMIT,
                                   stderr=subprocess.PIPE, check=False)
             self.assertEqual(done.returncode, 111)
 
@@ -230,7 +258,7 @@ TABLES = {
 
 
 class BrokenTables(unittest.TestCase):
-    """A table that cannot be asked: 451 in place of an answer, one line of trouble for each, nothing accepted."""
+    """A table that cannot be asked: 451 for an answer, one line of trouble for each, nothing accepted."""
 
     def test_each(self):
         for kind, text in TABLES.items():
@@ -252,7 +280,8 @@ class BrokenTables(unittest.TestCase):
         s.hello()
         if kind == "badsenders":
             for _ in range(2):
-                self.assertEqual(s.command("MAIL FROM:<spam@example.com>"), "451 4.3.0 Temporary lookup failure")
+                self.assertEqual(s.command("MAIL FROM:<spam@example.com>"),
+                                 "451 4.3.0 Temporary lookup failure")
             s.command("RCPT TO:<alice@example.com>", 503)
             return
         s.command("MAIL FROM:<a@example.org>", 250)
@@ -281,7 +310,8 @@ class BrokenTables(unittest.TestCase):
 
     def test_not_opened_in_vain(self):
         """A session that asks nothing of a table has no trouble with it."""
-        with Place() as place, Session(place, DOMAINS="missing", MAILBOXES="missing", BADSENDERS="missing") as s:
+        with Place() as place, Session(place, DOMAINS="missing", MAILBOXES="missing",
+                                       BADSENDERS="missing") as s:
             s.hello()
             s.command("MAIL FROM:<>", 250)
             s.quit()
@@ -307,12 +337,16 @@ QUEUES = [
     ("71", ALL + "exit 71", 10, "451 4.3.0 Temporary storage failure", 1, "server refused for now"),
     ("81", ALL + "exit 81", 10, "451 4.3.0 Temporary storage failure", 1, "internal bug"),
     ("91", ALL + "exit 91", 10, "451 4.3.0 Temporary storage failure", 1, "envelope format"),
-    ("111", ALL + "exit 111", 10, "451 4.3.0 Temporary storage failure", 1, "as daemontools' programs say it"),
+    ("111", ALL + "exit 111", 10, "451 4.3.0 Temporary storage failure", 1,
+     "as daemontools' programs say it"),
     ("255", ALL + "exit 255", 10, "451 4.3.0 Temporary storage failure", 1, "unknown is temporary"),
     ("crash", ALL + "kill -9 $$", 10, "451 4.3.0 Temporary storage failure", 1, "killed"),
-    ("deaf no", "exec <&-; exit 31", 1000000, "554 5.3.0 Message refused", 1, "its verdict counts though it read nothing"),
-    ("deaf yes", "exec <&-; exit 0", 1000000, "451 4.3.0 Temporary storage failure", 1, "it cannot have queued what it did not read"),
-    ("half deaf", "head -c 1000 >/dev/null; exit 0", 1000000, "451 4.3.0 Temporary storage failure", 1, "nor what it read a part of"),
+    ("deaf no", "exec <&-; exit 31", 1000000, "554 5.3.0 Message refused", 1,
+     "its verdict counts though it read nothing"),
+    ("deaf yes", "exec <&-; exit 0", 1000000, "451 4.3.0 Temporary storage failure", 1,
+     "it cannot have queued what it did not read"),
+    ("half deaf", "head -c 1000 >/dev/null; exit 0", 1000000, "451 4.3.0 Temporary storage failure", 1,
+     "nor what it read a part of"),
     ("hang", "exec sleep 1000", 10, "451 4.3.0 Temporary storage failure", 1, "it is ended"),
     ("hang, full", "exec sleep 1000", 1000000, "451 4.3.0 Temporary storage failure", 1, "it is ended"),
     ("hang late", ALL + "exec sleep 1000", 10, "451 4.3.0 Temporary storage failure", 1, "it is ended"),
@@ -320,13 +354,14 @@ QUEUES = [
 
 
 class Queue(unittest.TestCase):
-    """QMAILQUEUE: each class of exit codes of qmail-queue(8), and programs that misbehave. The session goes on."""
+    """QMAILQUEUE: each class of exit codes of qmail-queue(8), and programs that misbehave."""
 
     def test_each(self):
         for name, script, size, reply, lines, why in QUEUES:
             with self.subTest(name, why=why), Place() as place:
                 place.write("queue", f"#!/bin/sh\necho $$ >pid\n{script}\n", 0o755)
-                with Session(place, QMAILQUEUE="./queue", SPOOL=None, TIMEOUT="1" if "hang" in name else "30") as s:
+                with Session(place, QMAILQUEUE="./queue", SPOOL=None,
+                             TIMEOUT="1" if "hang" in name else "30") as s:
                     s.hello()
                     got = s.mail((b"x" * 98 + b"\r\n") * (size // 100 + 1), code=None)
                     self.assertEqual(got[:len(reply)], reply)
@@ -344,7 +379,8 @@ class Queue(unittest.TestCase):
             os.kill(pid, 0)
 
     def test_no_program(self):
-        for name, mode, why in (("missing", None, "there is none"), ("plain", 0o644, "it may not run"), ("folder", "", "it is none")):
+        for name, mode, why in (("missing", None, "there is none"), ("plain", 0o644, "it may not run"),
+                                ("folder", "", "it is none")):
             with self.subTest(name, why=why), Place() as place:
                 if mode is not None:
                     place.write("queue", "") if mode else (place.path / "queue").mkdir()
@@ -366,7 +402,7 @@ class Queue(unittest.TestCase):
                 s.command("DATA", 354)
                 s.send("text\r\n.\r\n")
                 await_that((place.path / "ready").exists, "the program has read its message")
-                s.signal(15)
+                s.signal(TERM)
                 (place.path / "go").write_text("go\n")
                 s.expect("250 2.0.0")
                 s.expect("421 4.3.2")
@@ -375,7 +411,8 @@ class Queue(unittest.TestCase):
     def test_clean_descriptors(self):
         """The program has its two descriptors and the log, and signals as under a shell."""
         with Place() as place:
-            place.write("queue", f"#!/bin/sh\n{ALL} grep -E 'Sig(Blk|Ign)' /proc/self/status >signals; exec ls -1 /proc/self/fd >fds\n", 0o755)
+            place.write("queue",
+                        f"#!/bin/sh\n{ALL} grep -E 'Sig(Blk|Ign)' /proc/self/status >signals; exec ls -1 /proc/self/fd >fds\n", 0o755)
             with Session(place, QMAILQUEUE="./queue", SPOOL=None) as s:
                 s.hello()
                 s.mail("text")
@@ -386,17 +423,24 @@ class Queue(unittest.TestCase):
 
 
 class Random(unittest.TestCase):
-    """Conversations by chance (seeded): one reply for each command, whatever it is; and the same replies when the same
-    bytes come in other pieces."""
+    """Conversations by chance (seeded): one reply for each command, whatever it is; and the same replies when
+    the same bytes come in other pieces."""
 
-    LINES = [b"HELO a.example", b"EHLO b.example", b"MAIL FROM:<a@b.example>", b"MAIL FROM:<>", b"MAIL FROM:<a@b> SIZE=99999999",
-             b"RCPT TO:<alice@example.com>", b"RCPT TO:<bob@example.com>", b"RCPT TO:<no@example.com>", b"RCPT TO:<x", b"DATA",
-             b"DATA", b"DATA x", b"RSET", b"NOOP", b"NOOP x", b"VRFY x", b"EXPN x", b"HELP", b"", b" ", b"\0", b"FOO", b"\xff" * 50,
+    LINES = [b"HELO a.example", b"EHLO b.example", b"MAIL FROM:<a@b.example>", b"MAIL FROM:<>",
+             b"MAIL FROM:<a@b> SIZE=99999999",
+             b"RCPT TO:<alice@example.com>", b"RCPT TO:<bob@example.com>", b"RCPT TO:<no@example.com>",
+             b"RCPT TO:<x", b"DATA",
+             b"DATA", b"DATA x", b"RSET", b"NOOP", b"NOOP x", b"VRFY x", b"EXPN x", b"HELP", b"", b" ", b"\0",
+             b"FOO", b"\xff" * 50,
              b"x" * 5000, b".", b"..", b"STARTTLS", b"MAIL", b"QUIT x", b"NOOP\rQUIT"]
-    MAILING = [b"HELO a.example", b"MAIL FROM:<>", b"RCPT TO:<alice@example.com>", b"RCPT TO:<bob@example.com>", b"DATA"]
-    BODIES = [b"", b"text\r\n", b"a\nb\r\n", b"a\rb\r\n", b"\0\r\n", b"..\r\n", b"a\n.\nb\r\n", b"a\r\n.\nb\r\n", b"a\n.\r\nb\r\n",
-              b"a\r\n.\rb\r\n", b"Received: x\r\n" * 4 + b"\r\n", b"x" * 3000 + b"\r\n", b"x" * 70000 + b"\r\n", b"QUIT\r\n"]
-    KNOBS = {"MAXERRORS": "30", "MAXNOOPS": "15", "MAXVRFYS": "5", "MAXMSGS": "4", "MAXHOPS": "3", "MAXRCPTS": "3", "DATABYTES": "5000",
+    MAILING = [b"HELO a.example", b"MAIL FROM:<>", b"RCPT TO:<alice@example.com>",
+               b"RCPT TO:<bob@example.com>", b"DATA"]
+    BODIES = [b"", b"text\r\n", b"a\nb\r\n", b"a\rb\r\n", b"\0\r\n", b"..\r\n", b"a\n.\nb\r\n",
+              b"a\r\n.\nb\r\n", b"a\n.\r\nb\r\n",
+              b"a\r\n.\rb\r\n", b"Received: x\r\n" * 4 + b"\r\n", b"x" * 3000 + b"\r\n",
+              b"x" * 70000 + b"\r\n", b"QUIT\r\n"]
+    KNOBS = {"MAXERRORS": "30", "MAXNOOPS": "15", "MAXVRFYS": "5", "MAXMSGS": "4", "MAXHOPS": "3",
+             "MAXRCPTS": "3", "DATABYTES": "5000",
              "EARLYTALK": "off"}
 
     def test_one_reply_each(self):
@@ -410,7 +454,8 @@ class Random(unittest.TestCase):
                 self.assertLessEqual(max(stored.values(), default=0), accepted)
                 total += accepted
                 for how in ("whole", "bytes", "split"):
-                    self.assertEqual(self.say(place, knobs, pieces, how, random.Random(seed)), "\n".join(replies))
+                    self.assertEqual(self.say(place, knobs, pieces, how, random.Random(seed)),
+                                     "\n".join(replies))
                     for folder, count in place.stored().items():
                         self.assertEqual(count % stored[folder], 0)
                 self.assertEqual(place.leftovers(), [])
@@ -422,7 +467,8 @@ class Random(unittest.TestCase):
         with Session(place, **knobs) as s:
             replies.append(s.expect(220))
             for _ in range(80):
-                line = r.choice(self.LINES if r.random() < 0.5 else self.MAILING) + r.choice([b"\r\n", b"\r\n", b"\n"])
+                line = r.choice(self.LINES if r.random() < 0.5 else self.MAILING) + r.choice([b"\r\n",
+                                                                                              b"\r\n", b"\n"])
                 if replies[-1].startswith("354"):
                     line = r.choice(self.BODIES) + b".\r\n"
                 s.send(line)
@@ -465,8 +511,7 @@ REPLIES = [1, 4, 1, 1]
 
 
 def converse(client, cut):
-    """Says the first `cut` bytes of the conversation, awaiting replies where RFC 2920 says so. Returns how much of the
-    message's end was sent: True where all of it was."""
+    """Says the first `cut` bytes of the conversation, awaiting replies where RFC 2920 says so."""
     client.expect(220)
     for part, replies in zip(CONVERSATION, REPLIES):
         client.send(part[:cut])

@@ -8,8 +8,8 @@ A transcript is a text of lines, each a keyword and its text. The head:
     TABLE mailboxes          `| ` lines that follow are its source; it is compiled and set as the knob
     FILE name                an executable made of the `| ` lines that follow
     LINK name target         a symbolic link
-    BREAK mailboxes HOW      spoils the compiled table: see BREAKS
-    OVER packets             a connection that keeps write boundaries: each group's replies must come as one write
+    BREAK mailboxes HOW      spoils the compiled table: see harness.BREAKS
+    OVER packets             a connection that keeps write boundaries: a group's replies must come in one write
     OVER pipes               two pipes instead of a socket
 
 The conversation:
@@ -23,52 +23,27 @@ The conversation:
     SIGNAL                   SIGTERM
     CLOSED                   the server has closed by itself
 
-C lines that follow one another go out in one write. In both, \\r \\n \\t \\0 \\\\ \\xHH are bytes and \\{9:text} is text nine
-times; in S lines {id} and {any} stand for what varies. Behind the conversation the server must have nothing more to say.
+C lines that follow one another go out in one write. In both, \\r \\n \\t \\0 \\\\ \\xHH are bytes and \\{9:text} is
+text nine times; in S lines {id} and {any} stand for what varies. Behind the conversation the server must have
+nothing more to say.
 
 What must be true then:
 
     EXIT 100                 0 where nothing is said
-    LOG event=rcpt ...       these pairs, or more, in one line of the log; several LOG in the order they came. A value
-                             of * is any. NOLOG: in no line. LOG#3: in so many lines
+    LOG event=rcpt ...       these pairs, or more, in one line of the log; several LOG in the order they came.
+                             A value of * is any. NOLOG: in no line. LOG#3: in so many lines
     STORED 2 [in folder]     so many messages in new/; 0 in every folder that is not named
     STORED contains text     of a message in the folder named last; also: lacks, begins, ends
     HOLDS name text          a file the conversation made, whole
 
-A LOG line's value may be anything that a log line has. Nothing may be left in any tmp/, ever."""
+Nothing may be left in any tmp/, ever."""
 import re
-import subprocess
 import unittest
 
 import harness
-from harness import CDB, LIMIT, SMTPD, TESTS, Place, Session, environment, parse_line
+from harness import BREAKS, TESTS, Place, Session, parse_line
 
 FOLDER = TESTS / "transcripts"
-
-BREAKS = {
-    "missing": lambda p: p.unlink(),
-    "empty": lambda p: p.write_bytes(b""),
-    "text": lambda p: p.write_bytes(b"alice@example.com\n" * 300),
-    "zeros": lambda p: p.write_bytes(b"\0" * p.stat().st_size),
-    "toc-only": lambda p: p.write_bytes(p.read_bytes()[:2048]),
-    "cut": lambda p: p.write_bytes(p.read_bytes()[:-1]),
-    "half": lambda p: p.write_bytes(p.read_bytes()[:p.stat().st_size // 2]),
-    "longer": lambda p: p.write_bytes(p.read_bytes() + b"\0" * 8),
-    "folder": lambda p: (p.unlink(), p.mkdir()),
-    "loop": lambda p: (p.unlink(), p.symlink_to(p.name)),
-    # every slot that is in use leads behind the end of the records
-    "astray": lambda p: p.write_bytes(send_astray(p.read_bytes())),
-}
-
-
-def send_astray(cdb):
-    at = int.from_bytes(cdb[:4], "little")
-    slots = bytearray(cdb[at:])
-    for i in range(0, len(slots), 8):
-        if any(slots[i:i + 8]):
-            slots[i + 4:i + 8] = len(cdb).to_bytes(4, "little")
-    return cdb[:at] + bytes(slots)
-
 
 REPEAT = re.compile(r"\\\{(\d+):([^}]*)\}")
 ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|[rnt0\\])")
@@ -257,7 +232,8 @@ class Run:
         self.finish()
         found = [i for i in self.find_log(text) if i >= self.log_at]
         if not found:
-            raise AssertionError("no such line, or not in this order; the log is\n" + "\n".join(map(str, self.log)))
+            raise AssertionError("no such line, or not in this order; the log is\n" + "\n".join(map(str,
+                                                                                                    self.log)))
         self.log_at = found[0] + 1
 
     def has_no_log(self, text, _):
