@@ -189,7 +189,8 @@ def send_astray(cdb):
 
 # Clients ---------------------------------------------------------------------------------------------------
 
-REPLY_LINE = re.compile(rb"^[2-5][0-5][0-9][ -][\x20-\x7e]*\r\n$")
+# An enhanced code of the same class in all but the banner, 354, and the replies to HELO and EHLO (RFC 2034 4).
+REPLY_LINE = re.compile(rb"^(?:220 |354 |250[ -]|(?:([245])[0-5][0-9][ -]\1\.[0-9]{1,3}\.[0-9]{1,3} ))[\x20-\x7e]*\r\n$")
 REPLY_MAX = 512
 
 

@@ -145,6 +145,7 @@ class Senders:
         assert len(log.events("message", verdict="accept")) == stored, "each message is logged once"
         assert len(log.events("close")) == len(log.events("connect")), "each session is logged"
         assert all(e["client"] == cls.client for e in log), "with its client"
+        assert all("port" in e or cls is not ByTcpserver for e in log.events("connect")), "and its port"
         assert not log.events("trouble"), log.events("trouble")
         assert not leftovers, leftovers
 

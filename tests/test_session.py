@@ -6,7 +6,7 @@ import re
 import subprocess
 import unittest
 
-from harness import BREAKS, LIMIT, ROOT, SMTPD, TERM, TESTS, Accepted, Place, Session, await_that, environment
+from harness import BREAKS, LIMIT, ROOT, SMTPD, TERM, TESTS, Accepted, Place, Session, await_that, body_of, environment
 
 TRANSCRIPTS = sorted((TESTS / "transcripts").glob("*.txt"))
 
@@ -569,6 +569,20 @@ class Vanishing(unittest.TestCase):
                 s.quit()
             self.assertEqual(place.stored(), {"spool": 1})
 
+    def test_log_closed(self):
+        """Nor is one that was never there; and what is opened in its place is not written to."""
+        knobs = {"before": ["sh", "-c", 'exec "$@" 2>&-', "sh"]}
+        with Place() as place:
+            for more in ({}, {"DOMAINS": place.compile("domains", "example.com\n")}, self.knobs(place)):
+                with Session(place, **knobs, **more) as s:
+                    s.hello()
+                    for _ in range(3):
+                        s.mail("text", to=["alice@example.com"])
+                    s.command("FOO", 500)
+                    s.quit()
+            self.assertEqual(place.stored(), {"spool": 9})
+            self.assertEqual({body_of(m) for m in place.messages().values()}, {b"text\n"})
+
     def test_never_reads(self):
         """A client that talks and never listens is let go after TIMEOUT."""
         with Place() as place, Session(place, TIMEOUT="1", MAXNOOPS="0", MAXERRORS="0") as s:
@@ -578,3 +592,40 @@ class Vanishing(unittest.TestCase):
                     s.sock.sendall(b"NOOP\r\n" * 10000)
             self.assertEqual(s.wait(), 0)
             self.assertEqual(s.log().one("close")["reason"], "lost")
+
+    def test_never_stops(self):
+        """SESSION_TIMEOUT holds for a client that is never late, too."""
+        with Place() as place, Session(place, SESSION_TIMEOUT="1", MAXNOOPS="0") as s:
+            s.hello()
+            for _ in range(1000000):
+                reply = s.command("NOOP")
+                if not reply.startswith("250"):
+                    break
+            self.assertEqual(reply, "421 4.4.2 Timeout")
+
+    def test_never_stops_sending(self):
+        """Nor in a message."""
+        with Place() as place, Session(place, SESSION_TIMEOUT="1", DATABYTES="0", DISCARD="1") as s:
+            s.hello()
+            s.command("MAIL FROM:<>", 250)
+            s.command("RCPT TO:<b@example.com>", 250)
+            s.command("DATA", 354)
+            with self.assertRaises(OSError):
+                for _ in range(1000000):
+                    s.sock.sendall(b"x" * 100000)
+            self.assertEqual(s.wait(), 0)
+            self.assertEqual(s.log().one("close")["reason"], "timeout")
+
+
+class Private(unittest.TestCase):
+    """What is stored is for its owner only, whatever the umask."""
+
+    def test_modes(self):
+        for mask in ("0", "027", "077"):
+            with self.subTest(umask=mask), Place() as place:
+                with Session(place, before=["sh", "-c", f'umask {mask}; exec "$@"', "sh"]) as s:
+                    s.hello()
+                    s.mail("text")
+                    s.quit()
+                for path in [place.path / "spool", *(place.path / "spool").rglob("*")]:
+                    self.assertEqual(path.stat().st_mode & 0o777, 0o700 if path.is_dir() else 0o600, path)
