@@ -35,15 +35,19 @@ help:
 deps:
 	@tools/deps build
 
+# V=1 shows whole commands.
+V ?= 0
+SAY = $(if $(filter 0,$(V)),@echo '  $(1)';)
+
 # One set of rules for each way to compile: $(1) the folder, $(2) compiler and flags, $(3) link flags, $(4) libraries
 define BUILD
 $(1)/obj/%.o: %.c | dep/tinycdb
 	@mkdir -p $$(@D)
-	$(2) -MMD -MP -c -o $$@ $$<
+	$$(call SAY,cc $$@)$(2) -MMD -MP -c -o $$@ $$<
 $(1)/postern-smtpd: $(SMTPD:%=$(1)/obj/%.o)
-	$(2) $(3) -o $$@ $$^ $(4)
+	$$(call SAY,ld $$@)$(2) $(3) -o $$@ $$^ $(4)
 $(1)/postern-cdb: $(MKCDB:%=$(1)/obj/%.o)
-	$(2) $(3) -o $$@ $$^ $(4)
+	$$(call SAY,ld $$@)$(2) $(3) -o $$@ $$^ $(4)
 -include $(ROOMS:%=$(1)/obj/%.d)
 endef
 
@@ -72,7 +76,7 @@ UNITS = $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 define TESTS
 $(1)/tests/%: tests/%.c $(patsubst %,$(1)/obj/%.o,$(filter-out smtpd mkcdb,$(ROOMS)))
 	@mkdir -p $$(@D)
-	$(2) -MMD -MP -I. -o $$@ $$^ -Wl,--gc-sections $(3) -lcheck_pic -lsubunit -lrt -lm -pthread
+	$$(call SAY,cc $$@)$(2) -MMD -MP -I. -o $$@ $$^ -Wl,--gc-sections $(3) -lcheck_pic -lsubunit -lrt -lm -pthread
 -include $(UNITS:%=$(1)/tests/%.d)
 endef
 $(eval $(call TESTS,build,$$(COMPILE) -pie,$$(CDB_LIBS) $$(OWFAT_LIBS)))
