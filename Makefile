@@ -35,9 +35,9 @@ help:
 deps:
 	@tools/deps build
 
-# V=1 shows whole commands.
+# V=1 shows whole commands; -s nothing.
 V ?= 0
-SAY = $(if $(filter 0,$(V)),@echo '  $(1)';)
+SAY = $(if $(filter 0,$(V)),@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo '  $(1)';))
 
 # One set of rules for each way to compile: $(1) the folder, $(2) compiler and flags, $(3) link flags, $(4) libraries
 define BUILD
