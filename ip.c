@@ -6,7 +6,6 @@
 #include <sys/socket.h>
 
 #include <fmt.h>
-#include <ip6.h>
 
 static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
@@ -49,10 +48,37 @@ bool ip_literal_scan(struct slice text, struct ip *ip)
     return !memchr(text.p, ':', text.n) && ip_scan(text, ip);
 }
 
+/* RFC 5952 4: the first of the longest runs of zero groups, of two at least, becomes `::`. libowfat's fmt_ip6
+ * takes an address whose last group alone is zero for `::`. */
+static size_t fmt6(char *out, const unsigned char b[16])
+{
+    size_t n = 0, gap = 8, gap_len = 1;
+
+    for (size_t i = 0, run = 0; i < 8; i++) {
+        run = b[2 * i] || b[2 * i + 1] ? 0 : run + 1;
+        if (run > gap_len) {
+            gap = i + 1 - run;
+            gap_len = run;
+        }
+    }
+    for (size_t i = 0; i < 8; i++) {
+        if (i || i == gap)
+            out[n++] = ':';
+        if (i != gap) {
+            n += fmt_xlong(out + n, (unsigned long)b[2 * i] << 8 | b[2 * i + 1]);
+            continue;
+        }
+        i += gap_len - 1;
+        if (i == 7)
+            out[n++] = ':';
+    }
+    return n;
+}
+
 size_t ip_fmt(char *out, const struct ip *ip)
 {
     if (!ip_is4(ip))
-        return fmt_ip6(out, (const char *)ip->b);
+        return fmt6(out, ip->b);
     size_t n = 0;
     for (size_t i = sizeof mapped; i < sizeof ip->b; i++) {
         if (i > sizeof mapped)
