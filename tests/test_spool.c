@@ -264,16 +264,16 @@ END_TEST
 
 START_TEST(long_path)
 {
-    char path[SPOOL_PATH + 1];
+    char path[MAILDIR_PATH + 1];
 
     memset(path, 'p', sizeof path);
     for (size_t i = 200; i < sizeof path; i += 200)
         path[i] = '/';
-    path[SPOOL_PATH - 1] = 0;
+    path[MAILDIR_PATH - 1] = 0;
     deliver(path, "", "x", NULL, 0);
     check_content(path, "x");
-    path[SPOOL_PATH - 1] = 'p';
-    path[SPOOL_PATH] = 0;
+    path[MAILDIR_PATH - 1] = 'p';
+    path[MAILDIR_PATH] = 0;
     ck_assert(spool_begin(&s, path, slice_of("")) == -1 && errno == ENAMETOOLONG);
 }
 END_TEST
