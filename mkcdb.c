@@ -226,8 +226,11 @@ static void sync_folder(struct compiler *c)
 
 static int compile(struct compiler *c)
 {
+    static char block[65536]; /* musl reads 1024 bytes at a time by itself */
+
     if (!(c->in = fopen(c->source, "r")))
         die(c, c->source);
+    setvbuf(c->in, block, _IOFBF, sizeof block);
     int n = snprintf(c->tmp, sizeof c->tmp, "%s.tmp.%lu", c->target, (unsigned long)getpid());
     if (n < 0 || (size_t)n >= sizeof c->tmp) {
         errno = ENAMETOOLONG;
