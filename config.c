@@ -3,6 +3,7 @@
 #include "digits.h"
 #include "address.h"
 #include "command.h"
+#include "place.h"
 
 #include <limits.h>
 #include <stddef.h>
@@ -24,9 +25,10 @@ struct kind {
 struct knob {
     const char *name;
     const struct kind *kind;
-    size_t field;       /* offset in struct config */
-    const char *preset; /* the default, as it would be written; NULL: unset */
-    uint64_t low, high; /* of numbers; of times, in seconds */
+    size_t field;             /* offset in struct config */
+    const char *preset;       /* the default, as it would be written; NULL: unset */
+    uint64_t low, high;       /* of numbers; of times, in seconds */
+    const char *const *words; /* of choices, in the order of their enum, NULL behind them */
 };
 
 static const char *scan_text(const struct knob *k, const char *text, void *field)
@@ -153,56 +155,101 @@ static const char *show_seconds(const struct knob *k, const void *field, char *r
     return room;
 }
 
-static const char *scan_barelf(const struct knob *k, const char *text, void *field)
+static const char *scan_choice(const struct knob *k, const char *text, void *field)
 {
-    (void)k;
-    if (!strcmp(text, "normalize"))
-        *(enum bare_lf *)field = BARELF_NORMALIZE;
-    else if (!strcmp(text, "reject"))
-        *(enum bare_lf *)field = BARELF_REJECT;
-    else
-        return "neither normalize nor reject";
-    return NULL;
+    for (unsigned i = 0; k->words[i]; i++)
+        if (!strcmp(text, k->words[i])) {
+            *(unsigned *)field = i;
+            return NULL;
+        }
+    return "no such choice";
 }
 
-static const char *show_barelf(const struct knob *k, const void *field, char *room)
+static const char *show_choice(const struct knob *k, const void *field, char *room)
 {
-    (void)k;
     (void)room;
-    return *(const enum bare_lf *)field == BARELF_REJECT ? "reject" : "normalize";
+    return k->words[*(const unsigned *)field];
+}
+
+static const char *const stages[] = {"connect", "helo", "mail", "rcpt", "data", "dot", NULL};
+
+const char *config_stage(enum stage stage)
+{
+    return stages[stage];
+}
+
+/* A stage, a space, and a reply: "data 421 4.3.2 Try another server". */
+static const char *scan_refuse(const struct knob *k, const char *text, void *field)
+{
+    struct config *c = (struct config *)((char *)field - k->field);
+    struct slice stage = {text, strcspn(text, " ")};
+    enum place_kind kind;
+
+    if (!text[stage.n])
+        return "not a stage and a reply";
+    const char *reply = text + stage.n + 1;
+    if (place_parse(slice_of(reply), &kind) || kind != PLACE_REPLY)
+        return "not a 4xx or 5xx reply";
+    for (unsigned i = 0; stages[i]; i++)
+        if (slice_is(stage, stages[i])) {
+            c->refuse_stage = (enum stage)i;
+            *(const char **)field = reply;
+            return NULL;
+        }
+    return "no such stage";
+}
+
+/* The stage stands before the reply, in the environment. */
+static const char *show_refuse(const struct knob *k, const void *field, char *room)
+{
+    const struct config *c = (const struct config *)((const char *)field - k->field);
+    const char *reply = *(const char *const *)field;
+    (void)room;
+    return reply ? reply - strlen(stages[c->refuse_stage]) - 1 : NULL;
 }
 
 static const struct kind host = {scan_host, show_text}, greeting = {scan_greeting, show_text},
                          path = {scan_path, show_text}, suffix = {scan_suffix, show_text},
                          flag = {scan_flag, show_flag}, number = {scan_number, show_number},
-                         seconds = {scan_seconds, show_seconds}, barelf = {scan_barelf, show_barelf};
+                         seconds = {scan_seconds, show_seconds}, choice = {scan_choice, show_choice},
+                         refusal = {scan_refuse, show_refuse};
+
+static const char *const barelfs[] = {"normalize", "reject", NULL}, *const earlytalks[] = {
+                                                                        "drop", "reject", "log", "off", NULL};
 
 #define FIELD(member) offsetof(struct config, member)
 #define LIMIT (UINT64_C(1) << 40)
 
 /* A new knob is one row here, one field in struct config, one paragraph in postern-smtpd(8). */
 static const struct knob knobs[] = {
-    {"ME", &host, FIELD(me), NULL, 0, 0},
-    {"SMTPGREETING", &greeting, FIELD(greeting), "ESMTP Postern", 0, 0},
-    {"DOMAINS", &path, FIELD(domains), NULL, 0, 0},
-    {"MAILBOXES", &path, FIELD(mailboxes), NULL, 0, 0},
-    {"BADSENDERS", &path, FIELD(badsenders), NULL, 0, 0},
-    {"RELAYCLIENT", &suffix, FIELD(relayclient), NULL, 0, 0},
-    {"SPOOL", &path, FIELD(spool), NULL, 0, 0},
-    {"DISCARD", &flag, FIELD(discard), "0", 0, 0},
-    {"QMAILQUEUE", &path, FIELD(qmailqueue), NULL, 0, 0},
-    {"DATABYTES", &number, FIELD(databytes), "26214400", 0, LIMIT},
-    {"TIMEOUT", &seconds, FIELD(timeout), "300", 1, 86400},
-    {"SESSION_TIMEOUT", &seconds, FIELD(session_timeout), "3600", 1, 864000},
-    {"MINRATE", &number, FIELD(minrate), "100", 0, LIMIT},
-    {"MAXERRORS", &number, FIELD(maxerrors), "10", 0, LIMIT},
-    {"MAXNOOPS", &number, FIELD(maxnoops), "30", 0, LIMIT},
-    {"MAXVRFYS", &number, FIELD(maxvrfys), "10", 0, LIMIT},
-    {"MAXRCPTS", &number, FIELD(maxrcpts), "100", 0, LIMIT},
-    {"MAXMSGS", &number, FIELD(maxmsgs), "100", 0, LIMIT},
-    {"MAXHOPS", &number, FIELD(maxhops), "100", 0, LIMIT},
-    {"BARELF", &barelf, FIELD(barelf), "normalize", 0, 0},
-    {"VERBOSE", &flag, FIELD(verbose), "0", 0, 0},
+    {"ME", &host, FIELD(me), NULL, 0, 0, NULL},
+    {"SMTPGREETING", &greeting, FIELD(greeting), "ESMTP Postern", 0, 0, NULL},
+    {"DOMAINS", &path, FIELD(domains), NULL, 0, 0, NULL},
+    {"MAILBOXES", &path, FIELD(mailboxes), NULL, 0, 0, NULL},
+    {"BADSENDERS", &path, FIELD(badsenders), NULL, 0, 0, NULL},
+    {"RELAYCLIENT", &suffix, FIELD(relayclient), NULL, 0, 0, NULL},
+    {"SPOOL", &path, FIELD(spool), NULL, 0, 0, NULL},
+    {"DISCARD", &flag, FIELD(discard), "0", 0, 0, NULL},
+    {"QMAILQUEUE", &path, FIELD(qmailqueue), NULL, 0, 0, NULL},
+    {"DATABYTES", &number, FIELD(databytes), "26214400", 0, LIMIT, NULL},
+    {"TIMEOUT", &seconds, FIELD(timeout), "300", 1, 86400, NULL},
+    {"SESSION_TIMEOUT", &seconds, FIELD(session_timeout), "3600", 1, 864000, NULL},
+    {"MINRATE", &number, FIELD(minrate), "100", 0, LIMIT, NULL},
+    {"MAXERRORS", &number, FIELD(maxerrors), "10", 0, LIMIT, NULL},
+    {"MAXNOOPS", &number, FIELD(maxnoops), "30", 0, LIMIT, NULL},
+    {"MAXVRFYS", &number, FIELD(maxvrfys), "10", 0, LIMIT, NULL},
+    {"MAXRCPTS", &number, FIELD(maxrcpts), "100", 0, LIMIT, NULL},
+    {"MAXMSGS", &number, FIELD(maxmsgs), "100", 0, LIMIT, NULL},
+    {"MAXHOPS", &number, FIELD(maxhops), "100", 0, LIMIT, NULL},
+    {"BARELF", &choice, FIELD(barelf), "normalize", 0, 0, barelfs},
+    {"GREETDELAY", &seconds, FIELD(greetdelay), "0", 0, 3600, NULL},
+    {"ERRORDELAY", &seconds, FIELD(errordelay), "0", 0, 3600, NULL},
+    {"TARPITCOUNT", &number, FIELD(tarpitcount), "0", 0, LIMIT, NULL},
+    {"TARPITDELAY", &seconds, FIELD(tarpitdelay), "5", 0, 3600, NULL},
+    {"EARLYTALK", &choice, FIELD(earlytalk), "reject", 0, 0, earlytalks},
+    {"RBLSMTPD", &suffix, FIELD(rblsmtpd), NULL, 0, 0, NULL},
+    {"REFUSE", &refusal, FIELD(refuse), NULL, 0, 0, NULL},
+    {"VERBOSE", &flag, FIELD(verbose), "0", 0, 0, NULL},
 };
 
 enum { KNOBS = sizeof knobs / sizeof *knobs };
@@ -244,6 +291,7 @@ int config_load(struct config *c, char *const *environment, config_complaint *co
     int bad = 0;
 
     memset(c, 0, sizeof *c);
+    c->refuse_stage = STAGE_NEVER;
     find_values(environment, values);
     for (size_t i = 0; i < KNOBS; i++) {
         const char *value = values[i] ? values[i] : knobs[i].preset;

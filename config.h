@@ -8,6 +8,10 @@
 #include <stdint.h>
 
 enum bare_lf { BARELF_NORMALIZE, BARELF_REJECT };
+enum early_talk { EARLYTALK_DROP, EARLYTALK_REJECT, EARLYTALK_LOG, EARLYTALK_OFF };
+
+/* How far a session goes: the stages of REFUSE and of the checks at the door. */
+enum stage { STAGE_CONNECT, STAGE_HELO, STAGE_MAIL, STAGE_RCPT, STAGE_DATA, STAGE_DOT, STAGE_NEVER };
 
 enum { CONFIG_HOST = 255 };
 
@@ -19,11 +23,16 @@ struct config {
     const char *spool;                            /* a Maildir; NULL: not set */
     const char *qmailqueue;                       /* a program; NULL: not set */
     bool discard, verbose;
-    enum bare_lf barelf;
+    unsigned barelf, earlytalk;       /* enum bare_lf, enum early_talk */
     uint64_t databytes;               /* 0: no limit, as for all limits below */
     int64_t timeout, session_timeout; /* nanoseconds */
     uint64_t minrate;                 /* bytes per second */
     uint64_t maxerrors, maxnoops, maxvrfys, maxrcpts, maxmsgs, maxhops;
+    int64_t greetdelay, errordelay, tarpitdelay; /* nanoseconds */
+    uint64_t tarpitcount;                        /* recipients; 0: never */
+    const char *rblsmtpd;                        /* NULL: not set */
+    const char *refuse;                          /* the reply; NULL: not set */
+    enum stage refuse_stage;
     char hostname[CONFIG_HOST + 1]; /* holds `me` where it is not set */
 };
 
@@ -34,6 +43,9 @@ typedef void config_complaint(void *context, const char *name, const char *why);
 int config_load(struct config *c, char *const *environment, config_complaint *complain, void *context);
 
 /* Told of each knob and its value as text, NULL where it is unset. */
+/* The name of a stage, as REFUSE has it. */
+const char *config_stage(enum stage stage);
+
 typedef void config_reader(void *context, const char *name, const char *value);
 
 void config_each(const struct config *c, config_reader *read, void *context);

@@ -1,6 +1,7 @@
 #include "content.h"
 
 #include "body.h"
+#include "door.h"
 
 #include <assert.h>
 #include <time.h>
@@ -139,6 +140,16 @@ static void make_id(struct session *s, char *id)
     id[fmt_ulonglong(id, ++s->messages_begun)] = 0;
 }
 
+/* The message is stored; only then REFUSE=dot says no. */
+static const struct reply *commit(struct session *s, const char *id)
+{
+    struct visit visit = {0};
+    const struct reply *r = delivery_reply(s, delivery_commit(&s->delivery, queue_limit(s)), id);
+    const struct reply *refusal = r->reason ? NULL : door_ask(s, STAGE_DOT, &visit);
+
+    return refusal ? refusal : r;
+}
+
 const struct reply *content_data(struct session *s, struct slice argument)
 {
     const struct config *c = &s->config;
@@ -179,7 +190,7 @@ const struct reply *content_data(struct session *s, struct slice argument)
         if (s->closing || r)
             delivery_abandon(&s->delivery);
         else
-            r = delivery_reply(s, delivery_commit(&s->delivery, queue_limit(s)), id);
+            r = commit(s, id);
     }
     log_message(s, id, &body, start, r);
     if (r && !r->reason) {

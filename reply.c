@@ -7,7 +7,7 @@ const char *reply_verdict(const struct reply *r)
 
 bool reply_closes(const struct reply *r)
 {
-    return !strncmp(r->text, "421", 3) || !strncmp(r->text, "221", 3);
+    return !strncmp(r->text, "421", 3) || !strncmp(r->text, "521", 3) || !strncmp(r->text, "221", 3);
 }
 
 #define REPLY(name, reason, text) const struct reply name = {text, reason}
@@ -56,6 +56,13 @@ REPLY(reply_lookup, "lookup", "451 4.3.0 Temporary lookup failure");
 REPLY(reply_no_place, "noplace", "451 4.3.5 No place for this recipient's mail");
 REPLY(reply_full, "full", "452 4.3.1 Out of space");
 REPLY(reply_storage, "storage", "451 4.3.0 Temporary storage failure");
+
+/* At the door. */
+REPLY(reply_turned_away, "turned-away", "503 5.5.1 No mail is taken in this session");
+REPLY(reply_early, "early", "554 5.5.0 Wait for your turn");
+REPLY(reply_early_drop, "early", "521 5.5.0 Wait for your turn");
+REPLY(reply_foreign, "foreign", "221 2.7.0 This is SMTP");
+REPLY(reply_auth, "auth-probe", "502 5.5.1 No authentication here");
 
 /* Enough. */
 REPLY(reply_errors, "errors", "421 4.7.0 Too many errors");

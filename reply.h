@@ -53,6 +53,12 @@ REPLY(reply_no_place);
 REPLY(reply_full);
 REPLY(reply_storage);
 
+REPLY(reply_turned_away);
+REPLY(reply_early);
+REPLY(reply_early_drop);
+REPLY(reply_foreign);
+REPLY(reply_auth);
+
 REPLY(reply_errors);
 REPLY(reply_noops);
 REPLY(reply_vrfys);
@@ -66,7 +72,7 @@ REPLY(reply_config);
 /* accept, tempfail or reject, by the first digit. */
 const char *reply_verdict(const struct reply *r);
 
-/* 421 and 221 close the connection. */
+/* 421, 521 and 221 close the connection. */
 bool reply_closes(const struct reply *r);
 
 static inline bool reply_is_error(const struct reply *r)

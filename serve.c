@@ -2,7 +2,9 @@
 
 #include "command.h"
 #include "content.h"
+#include "door.h"
 #include "envelope.h"
+#include "pace.h"
 
 #include <fmt.h>
 
@@ -99,6 +101,13 @@ static const struct reply *help(struct session *s, struct slice argument)
     return &reply_help;
 }
 
+static const struct reply *auth(struct session *s, struct slice argument)
+{
+    (void)s;
+    (void)argument;
+    return &reply_auth;
+}
+
 static const struct reply *unimplemented(struct session *s, struct slice argument)
 {
     (void)s;
@@ -114,6 +123,8 @@ struct verb {
     const struct reply *(*run)(struct session *s, struct slice argument);
     enum state state;
     enum argument argument;
+    bool turn;        /* the client must wait for the reply */
+    enum stage stage; /* of the checks made before it is run */
 };
 
 static const struct reply *check_state(const struct session *s, enum state needed)
@@ -147,7 +158,8 @@ static void log_command(struct session *s, const struct verb *v, struct command 
     if (!r->reason && !rcpt)
         return;
     log_event(&s->log, mail ? "mail" : rcpt ? "rcpt" : "command");
-    log_bytes(&s->log, "helo", session_helo(s));
+    bool greeting = v && v->stage == STAGE_HELO;
+    log_bytes(&s->log, "helo", greeting ? c.argument : session_helo(s));
     if (mail || rcpt) {
         log_bytes(&s->log, "from", mail && !run ? c.argument : from);
         if (rcpt)
@@ -159,24 +171,46 @@ static void log_command(struct session *s, const struct verb *v, struct command 
     log_end(&s->log);
 }
 
+/* An error costs time, and there may be only so many. */
 static const struct reply *count_error(struct session *s, const struct reply *r)
 {
     if (!reply_is_error(r))
         return r;
     s->errors++;
+    pace_error(s);
     return s->config.maxerrors && s->errors > s->config.maxerrors ? &reply_errors : r;
 }
 
 static const struct verb *find_verb(struct slice name);
 
+/* All that is asked before a command is run. NULL: it may be. */
+static const struct reply *check_command(struct session *s, const struct verb *v, struct slice argument)
+{
+    struct visit visit = {0};
+    const struct reply *r;
+
+    if (!v)
+        return &reply_unknown;
+    if (s->turned_away && v->run != quit)
+        return &reply_turned_away;
+    if ((r = check_state(s, v->state)) || (r = check_argument(v->argument, argument)))
+        return r;
+    if (v->turn && (r = pace_turn(s, v->name)))
+        return r;
+    return v->stage == STAGE_NEVER ? NULL : door_ask(s, v->stage, &visit);
+}
+
 static void obey(struct session *s, struct slice line)
 {
     struct command c = command_parse(line);
     const struct verb *v = find_verb(c.verb);
-    const struct reply *r = v ? check_state(s, v->state) : &reply_unknown;
+    const struct reply *r = v ? NULL : pace_foreign(s, line);
 
-    if (!r)
-        r = check_argument(v->argument, c.argument);
+    if (r) {
+        session_reply(s, r);
+        return;
+    }
+    r = check_command(s, v, c.argument);
     bool refused = r;
     if (!refused)
         r = v->run(s, c.argument);
@@ -245,8 +279,21 @@ static void log_close(struct session *s)
     log_end(&s->log);
 }
 
-static void banner(struct session *s)
+static void greet_client(struct session *s)
 {
+    struct visit visit = {0};
+    const struct reply *r = pace_open(s);
+
+    if (!r && (r = door_ask(s, STAGE_CONNECT, &visit))) {
+        log_event(&s->log, "banner");
+        session_log_reply(s, r);
+        log_end(&s->log);
+    }
+    if (r) { /* RFC 5321 3.1: it may still say QUIT */
+        s->turned_away = true;
+        session_reply(s, r);
+        return;
+    }
     size_t n = fmt_str(s->text, "220 ");
     n += fmt_str(s->text + n, s->config.me);
     s->text[n++] = ' ';
@@ -259,7 +306,7 @@ void serve(struct session *s)
     struct slice line;
 
     log_connect(s);
-    banner(s);
+    greet_client(s);
     while (!s->closing) {
         int r = wire_line(&s->wire, &line);
         if (r < 0) {
@@ -285,25 +332,25 @@ void serve(struct session *s)
 
 /* A new command is one function above and one row here. */
 static const struct verb verbs[] = {
-    {"HELO", helo, ANY, NEEDED},
-    {"EHLO", ehlo, ANY, NEEDED},
-    {"MAIL", envelope_mail, CLEAR, NEEDED},
-    {"RCPT", envelope_rcpt, OPEN, NEEDED},
-    {"DATA", content_data, READY, NONE},
-    {"RSET", rset, ANY, NONE},
-    {"NOOP", noop, ANY, OPTIONAL},
-    {"QUIT", quit, ANY, NONE},
-    {"VRFY", vrfy, ANY, NEEDED},
-    {"EXPN", expn, ANY, NEEDED},
-    {"HELP", help, ANY, OPTIONAL},
-    {"STARTTLS", unimplemented, ANY, OPTIONAL},
-    {"AUTH", unimplemented, ANY, OPTIONAL},
-    {"BDAT", unimplemented, ANY, OPTIONAL},
-    {"ETRN", unimplemented, ANY, OPTIONAL},
-    {"TURN", unimplemented, ANY, OPTIONAL},
-    {"SEND", unimplemented, ANY, OPTIONAL},
-    {"SOML", unimplemented, ANY, OPTIONAL},
-    {"SAML", unimplemented, ANY, OPTIONAL},
+    {"HELO", helo, ANY, NEEDED, true, STAGE_HELO},
+    {"EHLO", ehlo, ANY, NEEDED, true, STAGE_HELO},
+    {"MAIL", envelope_mail, CLEAR, NEEDED, false, STAGE_NEVER},
+    {"RCPT", envelope_rcpt, OPEN, NEEDED, false, STAGE_NEVER},
+    {"DATA", content_data, READY, NONE, true, STAGE_DATA},
+    {"RSET", rset, ANY, NONE, false, STAGE_NEVER},
+    {"NOOP", noop, ANY, OPTIONAL, false, STAGE_NEVER},
+    {"QUIT", quit, ANY, NONE, false, STAGE_NEVER},
+    {"VRFY", vrfy, ANY, NEEDED, false, STAGE_NEVER},
+    {"EXPN", expn, ANY, NEEDED, false, STAGE_NEVER},
+    {"HELP", help, ANY, OPTIONAL, false, STAGE_NEVER},
+    {"AUTH", auth, ANY, OPTIONAL, false, STAGE_NEVER},
+    {"STARTTLS", unimplemented, ANY, OPTIONAL, false, STAGE_NEVER},
+    {"BDAT", unimplemented, ANY, OPTIONAL, false, STAGE_NEVER},
+    {"ETRN", unimplemented, ANY, OPTIONAL, false, STAGE_NEVER},
+    {"TURN", unimplemented, ANY, OPTIONAL, false, STAGE_NEVER},
+    {"SEND", unimplemented, ANY, OPTIONAL, false, STAGE_NEVER},
+    {"SOML", unimplemented, ANY, OPTIONAL, false, STAGE_NEVER},
+    {"SAML", unimplemented, ANY, OPTIONAL, false, STAGE_NEVER},
 };
 
 static const struct verb *find_verb(struct slice name)

@@ -20,8 +20,9 @@ struct session {
     instant began;
     bool greeted, esmtp; /* HELO or EHLO was said; it was EHLO */
     bool closing;        /* the reply that was sent is the last one */
+    bool turned_away;    /* nothing but QUIT is left to this client */
     const char *ended;   /* why, for the log; NULL: not yet */
-    uint64_t errors, noops, vrfys;
+    uint64_t errors, noops, vrfys, rcpts;
     uint64_t messages, messages_begun; /* accepted; for which DATA was said */
     struct wire wire;
     struct log log;

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -112,6 +111,36 @@ static size_t fill(struct wire *w, char *buf, size_t room, instant until)
     return 0;
 }
 
+enum wire_pause wire_pause(struct wire *w, instant until, bool listen, struct pollfd *others, size_t n)
+{
+    struct pollfd p[1 + WIRE_OTHERS];
+    int left;
+
+    wire_flush(w);
+    if (w->end != WIRE_OPEN)
+        return WIRE_GONE;
+    until = deadline_earlier(until, w->limit);
+    p[0] = (struct pollfd){.fd = w->in, .events = listen ? POLLIN : 0};
+    memcpy(p + 1, others, n * sizeof *p);
+    do {
+        left = deadline_left_ms(until, deadline_now());
+        int r = poll(p, 1 + n, stopped ? 0 : left);
+        if (stopped || (r > 0 && p[0].revents & ~POLLIN))
+            return WIRE_GONE;
+        if (r > 0) {
+            memcpy(others, p + 1, n * sizeof *p);
+            return p[0].revents ? WIRE_TALK : WIRE_OTHER;
+        }
+    } while (left);
+    return WIRE_DUE;
+}
+
+/* Text begins with none of these: TLS, RDP and other binary protocols do. */
+static bool is_binary(char c)
+{
+    return (unsigned char)c >= 0x80 || (c >= 0 && c < ' ' && c != '\t' && c != '\r' && c != '\n');
+}
+
 int wire_line(struct wire *w, struct slice *line)
 {
     char *const base = w->room->in + WIRE_HEADROOM;
@@ -121,6 +150,11 @@ int wire_line(struct wire *w, struct slice *line)
     for (;;) {
         char *lf = memchr(w->next + seen, '\n', w->have - seen);
         size_t n = lf ? (size_t)(lf - w->next) + 1 : w->have;
+        if (n && !too_long && is_binary(*w->next)) {
+            *line = (struct slice){w->next, w->have};
+            wire_take(w, w->have);
+            return 1;
+        }
         if (lf || n >= WIRE_LINE) {
             *line = (struct slice){w->next, n - (lf ? 1 : 0)};
             too_long |= n > WIRE_LINE || !lf;

@@ -5,6 +5,7 @@
 #ifndef POSTERN_WIRE_H
 #define POSTERN_WIRE_H
 
+#include <poll.h>
 #include <stdint.h>
 
 #include "deadline.h"
@@ -12,6 +13,7 @@
 
 enum {
     WIRE_LINE = 4096,  /* octets of a command line with its line end */
+    WIRE_OTHERS = 80,  /* most descriptors a pause waits for beside the client's */
     WIRE_HEADROOM = 1, /* free bytes in front of a chunk */
     WIRE_IN = 65536,   /* input buffer: what one read takes of a message */
     WIRE_OUT = 3072    /* output buffer: replies of a pipelined group that go out in one write */
@@ -46,9 +48,29 @@ struct wire {
 
 void wire_init(struct wire *w, struct wire_room *room, int in, int out, int64_t patience, instant limit);
 
-/* The next command line without its line end (CRLF, or LF alone), valid until the next call.
- * 1 for a line; 0 for one that was longer than WIRE_LINE, all of it dropped; -1 with w->end set.
- * Flushes the output before it waits. */
+/* What ended a pause. */
+enum wire_pause {
+    WIRE_DUE,   /* the time is over */
+    WIRE_TALK,  /* the client said something */
+    WIRE_OTHER, /* one of the other descriptors is ready */
+    WIRE_GONE   /* the client left, or we are to end: w->end may not be set yet */
+};
+
+/* Input that was read, but not asked for yet: the client speaks ahead. */
+static inline bool wire_is_ahead(const struct wire *w)
+{
+    return w->have > 0;
+}
+
+/* Sends what there is to send, and waits: until `until` or the session's limit, until the client is gone,
+ * until one of `others` (n of them, as for poll(2)) is ready, or, with `listen`, until there is input.
+ * Nothing is read. */
+enum wire_pause wire_pause(struct wire *w, instant until, bool listen, struct pollfd *others, size_t n);
+
+/* The next command line without its line end (CRLF, or LF alone), valid until the next call. What begins with
+ * a byte that begins no text is handed over as far as it has come: it may never end in a line. 1 for a line;
+ * 0 for one that was longer than WIRE_LINE, all of it dropped; -1 with w->end set. Flushes the output before
+ * it waits. */
 int wire_line(struct wire *w, struct slice *line);
 
 /* Whatever input there is, at least one byte, waiting until `limit` and no longer than `patience` and the
