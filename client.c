@@ -29,6 +29,19 @@ static bool is_port(struct slice text)
     return text.n <= 5;
 }
 
+static void write_text(struct client *c)
+{
+    c->text[c->known ? ip_fmt(c->text, &c->ip) : fmt_str(c->text, "unknown")] = 0;
+}
+
+bool client_is(struct client *c, struct slice address)
+{
+    c->port = c->local = c->name = (struct slice){"", 0};
+    c->known = scan_scoped(address, &c->ip);
+    write_text(c);
+    return c->known;
+}
+
 void client_find(struct client *c, int fd)
 {
     unsigned port;
@@ -50,5 +63,5 @@ void client_find(struct client *c, int fd)
         c->port.n = 0;
     if (!address_is_domain(c->name))
         c->name.n = 0;
-    c->text[c->known ? ip_fmt(c->text, &c->ip) : fmt_str(c->text, "unknown")] = 0;
+    write_text(c);
 }

@@ -20,4 +20,7 @@ struct client {
 /* `fd` is asked only where the environment says nothing. */
 void client_find(struct client *c, int fd);
 
+/* The client is the one with this address, and nothing else is known of it. False where it is none. */
+bool client_is(struct client *c, struct slice address);
+
 #endif

@@ -1,5 +1,11 @@
 #include "foreign.h"
 
+bool foreign_is_binary(char first)
+{
+    unsigned char c = (unsigned char)first;
+    return (c < ' ' && c != '\t' && c != '\r' && c != '\n') || (c > '~' && c < 0xc2) || c > 0xf4;
+}
+
 /* A request line of RFC 9112 3: a method, then a target. */
 static bool is_http(struct slice line)
 {
@@ -25,6 +31,5 @@ const char *foreign_protocol(struct slice line)
         return "tls";
     if (line.n >= sizeof rdp && !memcmp(line.p, rdp, sizeof rdp))
         return "rdp";
-    bool text = (line.p[0] >= ' ' && line.p[0] != 127) || line.p[0] == '\t' || line.p[0] == '\r';
-    return text ? NULL : "binary";
+    return foreign_is_binary(line.p[0]) ? "binary" : NULL;
 }

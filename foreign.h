@@ -4,6 +4,9 @@
 
 #include "slice.h"
 
+/* No text begins with this byte, in ASCII or UTF-8. */
+bool foreign_is_binary(char first);
+
 /* The stable word for what `line` is the beginning of: http, ssh, tls, rdp, binary. NULL: it may be SMTP. */
 const char *foreign_protocol(struct slice line);
 

@@ -15,18 +15,9 @@ static const struct reply *in_text(struct session *s, size_t n)
     return &s->dynamic;
 }
 
-static void greet(struct session *s, struct slice name, bool esmtp)
-{
-    s->helo_len = name.n < sizeof s->helo ? name.n : sizeof s->helo;
-    memcpy(s->helo, name.p, s->helo_len);
-    s->greeted = true;
-    s->esmtp = esmtp;
-    transaction_reset(&s->transaction);
-}
-
 static const struct reply *helo(struct session *s, struct slice argument)
 {
-    greet(s, argument, false);
+    session_greet(s, argument, false);
     size_t n = fmt_str(s->text, "250 ");
     n += fmt_str(s->text + n, s->config.me);
     return in_text(s, n);
@@ -34,7 +25,7 @@ static const struct reply *helo(struct session *s, struct slice argument)
 
 static const struct reply *ehlo(struct session *s, struct slice argument)
 {
-    greet(s, argument, true);
+    session_greet(s, argument, true);
     size_t n = fmt_str(s->text, "250-");
     n += fmt_str(s->text + n, s->config.me);
     n += fmt_str(s->text + n, "\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SIZE ");

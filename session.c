@@ -41,6 +41,15 @@ void session_init(struct session *s, int in, int out)
         log_common(&s->log, "mode", slice_of("discard"));
 }
 
+void session_greet(struct session *s, struct slice name, bool esmtp)
+{
+    s->helo_len = name.n < sizeof s->helo ? name.n : sizeof s->helo;
+    memcpy(s->helo, name.p, s->helo_len);
+    s->greeted = true;
+    s->esmtp = esmtp;
+    transaction_reset(&s->transaction);
+}
+
 void session_reply(struct session *s, const struct reply *r)
 {
     wire_put(&s->wire, r->text, strlen(r->text));

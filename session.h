@@ -47,6 +47,9 @@ struct session {
 /* A fresh session on descriptors in and out, with s->config, s->client and s->log in place. */
 void session_init(struct session *s, int in, int out);
 
+/* The client said HELO, or EHLO. */
+void session_greet(struct session *s, struct slice name, bool esmtp);
+
 /* Sends one reply. After one that closes there must be no other. */
 void session_reply(struct session *s, const struct reply *r);
 

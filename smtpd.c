@@ -1,5 +1,6 @@
 /* postern-smtpd: one SMTP session on descriptors 0 and 1. postern-smtpd(8) is its manual. */
 #include "serve.h"
+#include "why.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -82,12 +83,23 @@ static int show(struct session *s)
     return lost ? EXIT_TROUBLE : r;
 }
 
+/* -w: what the door would say. */
+static int explain(struct session *s, char *const arguments[4])
+{
+    log_init(&s->log, &s->log_room, 2);
+    if (config_load(&s->config, environ, print_complaint, NULL))
+        return EXIT_WRONG;
+    return why(s, arguments);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 1)
         return run(&session);
     if (argc == 2 && !strcmp(argv[1], "-n"))
         return show(&session);
-    dprintf(2, "usage: postern-smtpd [-n]\n");
+    if (argc == 6 && !strcmp(argv[1], "-w"))
+        return explain(&session, argv + 2);
+    dprintf(2, "usage: postern-smtpd [-n | -w client helo sender recipient]\n");
     return EXIT_WRONG;
 }

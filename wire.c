@@ -1,5 +1,7 @@
 #include "wire.h"
 
+#include "foreign.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -135,12 +137,6 @@ enum wire_pause wire_pause(struct wire *w, instant until, bool listen, struct po
     return WIRE_DUE;
 }
 
-/* Text begins with none of these: TLS, RDP and other binary protocols do. */
-static bool is_binary(char c)
-{
-    return (unsigned char)c >= 0x80 || (c >= 0 && c < ' ' && c != '\t' && c != '\r' && c != '\n');
-}
-
 int wire_line(struct wire *w, struct slice *line)
 {
     char *const base = w->room->in + WIRE_HEADROOM;
@@ -150,7 +146,7 @@ int wire_line(struct wire *w, struct slice *line)
     for (;;) {
         char *lf = memchr(w->next + seen, '\n', w->have - seen);
         size_t n = lf ? (size_t)(lf - w->next) + 1 : w->have;
-        if (n && !too_long && is_binary(*w->next)) {
+        if (n && !too_long && foreign_is_binary(*w->next)) {
             *line = (struct slice){w->next, w->have};
             wire_take(w, w->have);
             return 1;
