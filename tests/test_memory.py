@@ -59,7 +59,7 @@ class Bounded(unittest.TestCase):
             before = self.begin(s)
             s.send(b"NOOP " + b"x" * (4 * MEGABYTE) + b"\r\n")
             s.expect("500 5.5.2 Line too long")
-            s.send(b"\0" * (4 * MEGABYTE) + b"\r\nNOOP\r\n")
+            s.send(b"x" + b"\0" * (4 * MEGABYTE) + b"\r\nNOOP\r\n")
             s.expect("500 5.5.2 Line too long")
             s.expect(250)
             self.measured(s, before)
