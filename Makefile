@@ -20,7 +20,7 @@ CDB_CFLAGS   ?= -isystem dep/tinycdb
 CDB_LIBS     ?= dep/tinycdb/libcdb.a
 
 PROGRAMS = postern-smtpd postern-cdb
-SMTPD = smtpd why serve content envelope door pace foreign session reply delivery spool maildir qqueue trace transaction table \
+SMTPD = smtpd why serve content envelope door pace lists foreign dnsbl session reply delivery spool maildir qqueue trace transaction table \
         place client config log wire body command address ip deadline
 MKCDB = mkcdb entry place address command ip
 ROOMS = $(sort $(SMTPD) $(MKCDB))

@@ -3,6 +3,7 @@
 #include "digits.h"
 #include "address.h"
 #include "command.h"
+#include "dnsbl.h"
 #include "place.h"
 
 #include <limits.h>
@@ -171,11 +172,38 @@ static const char *show_choice(const struct knob *k, const void *field, char *ro
     return k->words[*(const unsigned *)field];
 }
 
+/* Pairs zone=name, separated by commas or white space. */
+static const char *scan_pairs(const struct knob *k, const char *text, void *field)
+{
+    for (const char *p = text; *p; p += strspn(p, " ,\t")) {
+        size_t n = strcspn(p, " ,\t"), zone = strcspn(p, "= ,\t");
+        if (!zone || zone + 1 >= n || p[zone] != '=')
+            return "not pairs of zone=name";
+        p += n;
+    }
+    return scan_text(k, text, field);
+}
+
+static const char *scan_lists(const struct knob *k, const char *text, void *field)
+{
+    struct dnsbl_set set;
+    const char *why = dnsbl_parse(slice_of(text), &set);
+
+    return why ? why : scan_text(k, text, field);
+}
+
 static const char *const stages[] = {"connect", "helo", "mail", "rcpt", "data", "dot", NULL};
 
 const char *config_stage(enum stage stage)
 {
     return stages[stage];
+}
+
+static const char *const actions[] = {"drop", "reject", "tempfail", "store", "log", NULL};
+
+const char *config_action(unsigned action)
+{
+    return actions[action];
 }
 
 /* A stage, a space, and a reply: "data 421 4.3.2 Try another server". */
@@ -212,7 +240,8 @@ static const struct kind host = {scan_host, show_text}, greeting = {scan_greetin
                          path = {scan_path, show_text}, suffix = {scan_suffix, show_text},
                          flag = {scan_flag, show_flag}, number = {scan_number, show_number},
                          seconds = {scan_seconds, show_seconds}, choice = {scan_choice, show_choice},
-                         refusal = {scan_refuse, show_refuse};
+                         refusal = {scan_refuse, show_refuse}, pairs = {scan_pairs, show_text},
+                         lists = {scan_lists, show_text};
 
 static const char *const barelfs[] = {"normalize", "reject", NULL}, *const earlytalks[] = {
                                                                         "drop", "reject", "log", "off", NULL};
@@ -247,6 +276,13 @@ static const struct knob knobs[] = {
     {"TARPITCOUNT", &number, FIELD(tarpitcount), "0", 0, LIMIT, NULL},
     {"TARPITDELAY", &seconds, FIELD(tarpitdelay), "5", 0, 3600, NULL},
     {"EARLYTALK", &choice, FIELD(earlytalk), "reject", 0, 0, earlytalks},
+    {"RWL", &lists, FIELD(rwl), NULL, 0, 0, NULL},
+    {"DNSBL", &lists, FIELD(dnsbl), NULL, 0, 0, NULL},
+    {"DNSBL_THRESHOLD", &number, FIELD(dnsbl_threshold), "1", 1, 32000, NULL},
+    {"DNSBL_TIMEOUT", &seconds, FIELD(dnsbl_timeout), "5", 0, 60, NULL},
+    {"DNSBL_ACTION", &choice, FIELD(dnsbl_action), "reject", 0, 0, actions},
+    {"DNSBL_SHOW", &pairs, FIELD(dnsbl_show), NULL, 0, 0, NULL},
+    {"DNSBL_SICK", &path, FIELD(dnsbl_sick), NULL, 0, 0, NULL},
     {"RBLSMTPD", &suffix, FIELD(rblsmtpd), NULL, 0, 0, NULL},
     {"REFUSE", &refusal, FIELD(refuse), NULL, 0, 0, NULL},
     {"VERBOSE", &flag, FIELD(verbose), "0", 0, 0, NULL},
@@ -277,15 +313,16 @@ static void find_values(char *const *environment, const char *values[KNOBS])
         }
 }
 
-static const char *own_host(struct config *c)
+static const char *own_host(struct config_room *room)
 {
-    if (gethostname(c->hostname, sizeof c->hostname) < 0)
+    if (gethostname(room->hostname, sizeof room->hostname) < 0)
         return "";
-    c->hostname[CONFIG_HOST] = 0;
-    return c->hostname;
+    room->hostname[CONFIG_HOST] = 0;
+    return room->hostname;
 }
 
-int config_load(struct config *c, char *const *environment, config_complaint *complain, void *context)
+int config_load(struct config *c, struct config_room *room, char *const *environment,
+                config_complaint *complain, void *context)
 {
     const char *values[KNOBS];
     int bad = 0;
@@ -296,7 +333,7 @@ int config_load(struct config *c, char *const *environment, config_complaint *co
     for (size_t i = 0; i < KNOBS; i++) {
         const char *value = values[i] ? values[i] : knobs[i].preset;
         if (!value && knobs[i].kind == &host)
-            value = own_host(c);
+            value = own_host(room);
         if (!value)
             continue;
         const char *why = knobs[i].kind->scan(&knobs[i], value, (char *)c + knobs[i].field);

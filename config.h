@@ -10,6 +10,8 @@
 enum bare_lf { BARELF_NORMALIZE, BARELF_REJECT };
 enum early_talk { EARLYTALK_DROP, EARLYTALK_REJECT, EARLYTALK_LOG, EARLYTALK_OFF };
 
+enum dnsbl_action { DNSBL_DROP, DNSBL_REJECT, DNSBL_TEMPFAIL, DNSBL_STORE, DNSBL_LOG };
+
 /* How far a session goes: the stages of REFUSE and of the checks at the door. */
 enum stage { STAGE_CONNECT, STAGE_HELO, STAGE_MAIL, STAGE_RCPT, STAGE_DATA, STAGE_DOT, STAGE_NEVER };
 
@@ -28,23 +30,33 @@ struct config {
     int64_t timeout, session_timeout; /* nanoseconds */
     uint64_t minrate;                 /* bytes per second */
     uint64_t maxerrors, maxnoops, maxvrfys, maxrcpts, maxmsgs, maxhops;
-    int64_t greetdelay, errordelay, tarpitdelay; /* nanoseconds */
-    uint64_t tarpitcount;                        /* recipients; 0: never */
-    const char *rblsmtpd;                        /* NULL: not set */
-    const char *refuse;                          /* the reply; NULL: not set */
+    int64_t greetdelay, errordelay, tarpitdelay;       /* nanoseconds */
+    uint64_t tarpitcount;                              /* recipients; 0: never */
+    const char *rblsmtpd;                              /* NULL: not set */
+    const char *rwl, *dnsbl, *dnsbl_show, *dnsbl_sick; /* NULL: not set */
+    uint64_t dnsbl_threshold;
+    int64_t dnsbl_timeout; /* nanoseconds */
+    unsigned dnsbl_action; /* enum dnsbl_action */
+    const char *refuse;    /* the reply; NULL: not set */
     enum stage refuse_stage;
-    char hostname[CONFIG_HOST + 1]; /* holds `me` where it is not set */
+};
+
+/* Where `me` is kept if it is not set. */
+struct config_room {
+    char hostname[CONFIG_HOST + 1];
 };
 
 /* Told of each setting that does not hold: the variable's name and why. */
 typedef void config_complaint(void *context, const char *name, const char *why);
 
-/* Fills *c from an environment, which must outlive it. The number of complaints. */
-int config_load(struct config *c, char *const *environment, config_complaint *complain, void *context);
+/* Fills *c from an environment; that and the room must outlive it. The number of complaints. */
+int config_load(struct config *c, struct config_room *room, char *const *environment,
+                config_complaint *complain, void *context);
 
 /* Told of each knob and its value as text, NULL where it is unset. */
-/* The name of a stage, as REFUSE has it. */
+/* The names of a stage and of an action, as REFUSE and DNSBL_ACTION have them. */
 const char *config_stage(enum stage stage);
+const char *config_action(unsigned action);
 
 typedef void config_reader(void *context, const char *name, const char *value);
 

@@ -2,6 +2,7 @@
 
 #include "body.h"
 #include "door.h"
+#include "lists.h"
 
 #include <assert.h>
 #include <time.h>
@@ -11,6 +12,9 @@
 static_assert((int)WIRE_HEADROOM >= (int)BODY_HEADROOM, "the body is converted in place");
 
 /* A message that is too big is read to its end, so that the client hears why; up to here. */
+enum {
+    LISTED_MOST = 900
+}; /* octets of the field that names the lists: a header line has 998 (RFC 5322 2.1.1) */
 #define EXCESS (UINT64_C(64) << 20)
 #define MINRATE_GRACE (30 * SECOND)
 
@@ -155,6 +159,7 @@ const struct reply *content_data(struct session *s, struct slice argument)
     const struct config *c = &s->config;
     struct transaction *t = &s->transaction;
     char id[SESSION_ID + 1 + FMT_ULONG];
+    char listed[LISTED_MOST];
     struct body body;
     const struct reply *r;
 
@@ -174,6 +179,7 @@ const struct reply *content_data(struct session *s, struct slice argument)
                                              : "collector",
         .client = &s->client,
         .helo = session_helo(s),
+        .lists = {listed, lists_hits(s, listed, sizeof listed)},
         .transaction = t,
         .now = time(NULL),
     };

@@ -61,12 +61,14 @@ static enum delivery_result begin_spool(struct delivery *d, const struct trace *
     if (first) {
         at += trace_mailbox(at, trace);
         at += trace_received(at, trace);
+        at += trace_listed(at, trace);
         header.n = (size_t)(at - d->header);
     }
     if (to_spool) {
         struct slice fuller = {at, 0};
         at += trace_return_path(at, trace);
         at += trace_received(at, trace);
+        at += trace_listed(at, trace);
         at += trace_envelope(at, trace);
         fuller.n = (size_t)(at - fuller.p);
         if (first) {
@@ -93,6 +95,7 @@ enum delivery_result delivery_begin(struct delivery *d, const struct trace *trac
     if (qqueue_begin(&d->queue, d->qmailqueue) < 0)
         return fail(d, "fork");
     size_t n = trace_received(d->header, trace);
+    n += trace_listed(d->header + n, trace);
     qqueue_write(&d->queue, d->header, n, INT64_MAX); /* fits in any pipe; a failure shows later */
     return DELIVERY_DONE;
 }

@@ -1,5 +1,7 @@
 #include "door.h"
 
+#include "lists.h"
+
 #include <errno.h>
 
 #include <fmt.h>
@@ -150,6 +152,12 @@ static const struct reply *check_rblsmtpd(struct session *s, struct visit *v)
     return &s->dynamic;
 }
 
+/* DNSBL has a row at each stage where one of its actions is due. */
+static const struct reply *check_lists(struct session *s, struct visit *v)
+{
+    return lists_refusal(s, v->stage, &v->rule);
+}
+
 /* REFUSE has a row at the end of each stage. */
 static const struct reply *check_refuse(struct session *s, struct visit *v)
 {
@@ -166,13 +174,14 @@ static const struct check {
     const char *name;
     const struct reply *(*ask)(struct session *s, struct visit *v);
 } checks[] = {
-    {STAGE_CONNECT, "REFUSE", check_refuse},  {STAGE_HELO, "REFUSE", check_refuse},
-    {STAGE_MAIL, "MAXMSGS", check_messages},  {STAGE_MAIL, "BADSENDERS", check_sender},
-    {STAGE_MAIL, "REFUSE", check_refuse},     {STAGE_RCPT, "MAXRCPTS", check_recipients},
-    {STAGE_RCPT, "DOMAINS", check_domain},    {STAGE_RCPT, "MAILBOXES", check_mailbox},
-    {STAGE_RCPT, "place", check_place},       {STAGE_RCPT, "REFUSE", check_refuse},
-    {STAGE_RCPT, "RBLSMTPD", check_rblsmtpd}, {STAGE_DATA, "REFUSE", check_refuse},
-    {STAGE_DOT, "REFUSE", check_refuse},
+    {STAGE_CONNECT, "REFUSE", check_refuse},    {STAGE_CONNECT, "DNSBL", check_lists},
+    {STAGE_HELO, "REFUSE", check_refuse},       {STAGE_MAIL, "MAXMSGS", check_messages},
+    {STAGE_MAIL, "BADSENDERS", check_sender},   {STAGE_MAIL, "REFUSE", check_refuse},
+    {STAGE_RCPT, "MAXRCPTS", check_recipients}, {STAGE_RCPT, "DOMAINS", check_domain},
+    {STAGE_RCPT, "MAILBOXES", check_mailbox},   {STAGE_RCPT, "place", check_place},
+    {STAGE_RCPT, "REFUSE", check_refuse},       {STAGE_RCPT, "RBLSMTPD", check_rblsmtpd},
+    {STAGE_RCPT, "DNSBL", check_lists},         {STAGE_DATA, "REFUSE", check_refuse},
+    {STAGE_DATA, "DNSBL", check_lists},         {STAGE_DOT, "REFUSE", check_refuse},
 };
 
 enum { CHECKS = sizeof checks / sizeof *checks };

@@ -111,6 +111,12 @@ void log_number(struct log *l, const char *key, uint64_t value)
     log_bytes(l, key, (struct slice){text, fmt_ulonglong(text, value)});
 }
 
+void log_signed(struct log *l, const char *key, int64_t value)
+{
+    char text[FMT_LONG];
+    log_bytes(l, key, (struct slice){text, fmt_longlong(text, value)});
+}
+
 void log_seconds(struct log *l, const char *key, int64_t nanoseconds)
 {
     char text[FMT_ULONG + 4];

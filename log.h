@@ -12,7 +12,7 @@
 #include "deadline.h"
 #include "slice.h"
 
-enum { LOG_LINE = 2048, LOG_VALUE = 256, LOG_PREFIX = 128 };
+enum { LOG_LINE = 1536, LOG_VALUE = 256, LOG_PREFIX = 128 };
 
 struct log_room {
     char line[LOG_LINE];
@@ -36,6 +36,7 @@ void log_event(struct log *l, const char *event);
 void log_bytes(struct log *l, const char *key, struct slice value);
 void log_string(struct log *l, const char *key, const char *value);
 void log_number(struct log *l, const char *key, uint64_t value);
+void log_signed(struct log *l, const char *key, int64_t value);
 /* Seconds with three decimals. */
 void log_seconds(struct log *l, const char *key, int64_t nanoseconds);
 /* A log that cannot be written is no reason to refuse mail: failure is ignored. */

@@ -1,6 +1,7 @@
 #include "pace.h"
 
 #include "foreign.h"
+#include "lists.h"
 
 #define ERROR_DELAY_MOST (30 * SECOND)
 #define FIRST_BYTES (1 * SECOND) /* for input that poll(2) promised */
@@ -38,7 +39,7 @@ const struct reply *pace_open(struct session *s)
 
     if (!s->config.greetdelay && !has_turns(s))
         return NULL;
-    if (wire_pause(&s->wire, due, has_turns(s), NULL, 0) != WIRE_TALK)
+    if (lists_pause(s, due, has_turns(s) ? WIRE_WATCH_INPUT : WIRE_WATCH_END) != WIRE_TALK)
         return NULL;
     char *bytes;
     if (wire_chunk(&s->wire, deadline_after(deadline_now(), FIRST_BYTES), &bytes, &said.n) < 0)
@@ -48,7 +49,7 @@ const struct reply *pace_open(struct session *s)
     if (!r)
         r = punish(s, "banner", said);
     if (!r)
-        wire_pause(&s->wire, due, false, NULL, 0);
+        lists_pause(s, due, WIRE_WATCH_END);
     return r;
 }
 
@@ -62,7 +63,7 @@ const struct reply *pace_turn(struct session *s, const char *command)
 static void delay(struct session *s, int64_t length)
 {
     if (length > 0)
-        wire_pause(&s->wire, deadline_after(deadline_now(), length), false, NULL, 0);
+        wire_pause(&s->wire, deadline_after(deadline_now(), length), WIRE_WATCH_END);
 }
 
 void pace_error(struct session *s)

@@ -5,8 +5,8 @@
 
 #include "session.h"
 
-/* Waits GREETDELAY, and looks whether the client speaks before it is greeted. What takes the banner's place;
- * NULL: the banner. */
+/* Waits GREETDELAY, shorter for a client that RWL has, and looks whether the client speaks before it is
+ * greeted. What takes the banner's place; NULL: the banner. */
 const struct reply *pace_open(struct session *s);
 
 /* Called where a client must wait for the reply to `command`: did it? What takes that reply's place; NULL: it

@@ -4,6 +4,7 @@
 #include "content.h"
 #include "door.h"
 #include "envelope.h"
+#include "lists.h"
 #include "pace.h"
 
 #include <fmt.h>
@@ -273,6 +274,8 @@ static void log_close(struct session *s)
 static void greet_client(struct session *s)
 {
     struct visit visit = {0};
+
+    lists_begin(s);
     const struct reply *r = pace_open(s);
 
     if (!r && (r = door_ask(s, STAGE_CONNECT, &visit))) {

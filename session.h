@@ -5,6 +5,7 @@
 #include "client.h"
 #include "config.h"
 #include "delivery.h"
+#include "dnsbl.h"
 #include "log.h"
 #include "reply.h"
 #include "table.h"
@@ -13,6 +14,22 @@
 #include "wire.h"
 
 enum { SESSION_ID = 24, SESSION_TEXT = 512, SESSION_PATH = ADDRESS_FMT + 2 };
+
+enum {
+    LISTS_NAME = 190, /* octets of a list's name in a reply */
+    LISTS_HIT = 24    /* room for one answer, its equals sign and comma */
+};
+
+/* What DNS lists say; see lists.h. */
+struct lists {
+    bool asked, heard;    /* questions were sent; the verdict is known and logged */
+    struct reply refusal; /* what follows from it; no text: nothing */
+    struct dnsbl_set white, black;
+    struct table sick;
+    char reply[512];
+    struct pollfd fds[1 + DNSBL_FDS]; /* as for wire_pause_with */
+    struct dnsbl dnsbl;
+};
 
 /* Ordered by use: what every session needs stands in front and close together, so that one which is
  * idle, or says only EHLO and QUIT, holds few pages of memory. */
@@ -38,9 +55,11 @@ struct session {
 
     struct log_room log_room;
     struct wire_room wire_room;
+    struct config_room config_room;
     char from[SESSION_PATH], to[SESSION_PATH]; /* of the last MAIL and RCPT, as they are logged */
     struct transaction_room transaction_room;
-    struct table_room table_room[3];
+    struct table_room table_room[4];
+    struct lists lists;       /* where there are any */
     struct delivery delivery; /* from the first message on */
 };
 

@@ -30,7 +30,7 @@ static int run(struct session *s)
     wire_catch_signals(0);
     log_init(&s->log, &s->log_room, 2);
     client_find(&s->client, 0);
-    if (config_load(&s->config, environ, log_complaint, s)) {
+    if (config_load(&s->config, &s->config_room, environ, log_complaint, s)) {
         wire_init(&s->wire, &s->wire_room, 0, 1, 10 * SECOND, deadline_after(deadline_now(), 10 * SECOND));
         session_reply(s, &reply_config);
         wire_linger(&s->wire);
@@ -75,7 +75,7 @@ static int show(struct session *s)
 {
     bool lost = false;
 
-    if (config_load(&s->config, environ, print_complaint, NULL))
+    if (config_load(&s->config, &s->config_room, environ, print_complaint, NULL))
         return EXIT_WRONG;
     config_each(&s->config, print_knob, &lost);
     int r = check_table(s, "DOMAINS", s->config.domains) | check_table(s, "MAILBOXES", s->config.mailboxes) |
@@ -87,7 +87,7 @@ static int show(struct session *s)
 static int explain(struct session *s, char *const arguments[4])
 {
     log_init(&s->log, &s->log_room, 2);
-    if (config_load(&s->config, environ, print_complaint, NULL))
+    if (config_load(&s->config, &s->config_room, environ, print_complaint, NULL))
         return EXIT_WRONG;
     return why(s, arguments);
 }

@@ -47,6 +47,21 @@ size_t trace_return_path(char *out, const struct trace *t)
     return put_path(out, "Return-Path", transaction_sender(t->transaction));
 }
 
+static size_t put_field(char *out, const char *field, struct slice value)
+{
+    size_t n = fmt_str(out, "X-Postern-");
+    n += fmt_str(out + n, field);
+    n += fmt_str(out + n, ": ");
+    n += put(out + n, value);
+    out[n++] = '\n';
+    return n;
+}
+
+size_t trace_listed(char *out, const struct trace *t)
+{
+    return t->lists.n ? put_field(out, "Listed", t->lists) : 0;
+}
+
 size_t trace_mailbox(char *out, const struct trace *t)
 {
     struct slice recipient = only_recipient(t);
@@ -113,16 +128,6 @@ size_t trace_received(char *out, const struct trace *t)
     }
     n += fmt_str(out + n, "; ");
     n += put_date(out + n, t->now);
-    out[n++] = '\n';
-    return n;
-}
-
-static size_t put_field(char *out, const char *field, struct slice value)
-{
-    size_t n = fmt_str(out, "X-Postern-");
-    n += fmt_str(out + n, field);
-    n += fmt_str(out + n, ": ");
-    n += put(out + n, value);
     out[n++] = '\n';
     return n;
 }

@@ -19,6 +19,7 @@ struct trace {
     const char *mode;          /* collector, local, relay */
     const struct client *client;
     struct slice helo;
+    struct slice lists; /* that have the client; empty: none */
     const struct transaction *transaction;
     time_t now;
 };
@@ -26,6 +27,9 @@ struct trace {
 /* Each writes one or more fields and returns their length. */
 
 size_t trace_return_path(char *out, const struct trace *t);
+
+/* X-Postern-Listed, where a list has the client. */
+size_t trace_listed(char *out, const struct trace *t);
 
 /* What a mailbox of its own gets: Return-Path, and Delivered-To where the message is for one recipient only;
  * recipients must not learn of each other. */

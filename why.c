@@ -1,6 +1,7 @@
 #include "why.h"
 
 #include "door.h"
+#include "lists.h"
 
 #include <stdio.h>
 
@@ -40,6 +41,7 @@ int why(struct session *s, char *const arguments[4])
     session_init(s, 0, 1);
     session_greet(s, slice_of(arguments[1]), true);
 
+    lists_begin(s);
     const struct reply *refusal = door_explain(s, &v, tell, NULL);
     if (!refusal) {
         dprintf(1, "accept\n");

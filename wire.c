@@ -113,28 +113,32 @@ static size_t fill(struct wire *w, char *buf, size_t room, instant until)
     return 0;
 }
 
-enum wire_pause wire_pause(struct wire *w, instant until, bool listen, struct pollfd *others, size_t n)
+enum wire_pause wire_pause_with(struct wire *w, instant until, enum wire_watch watch, struct pollfd *fds,
+                                size_t n)
 {
-    struct pollfd p[1 + WIRE_OTHERS];
+    const short events = watch == WIRE_WATCH_INPUT ? POLLIN : 0;
     int left;
 
     wire_flush(w);
-    if (w->end != WIRE_OPEN)
+    if (w->end != WIRE_OPEN && watch != WIRE_WATCH_NOTHING)
         return WIRE_GONE;
     until = deadline_earlier(until, w->limit);
-    p[0] = (struct pollfd){.fd = w->in, .events = listen ? POLLIN : 0};
-    memcpy(p + 1, others, n * sizeof *p);
+    fds[0] = (struct pollfd){.fd = watch == WIRE_WATCH_NOTHING ? -1 : w->in, .events = events};
     do {
         left = deadline_left_ms(until, deadline_now());
-        int r = poll(p, 1 + n, stopped ? 0 : left);
-        if (stopped || (r > 0 && p[0].revents & ~POLLIN))
+        int r = poll(fds, 1 + n, stopped ? 0 : left);
+        if (stopped || (r > 0 && fds[0].revents & ~POLLIN))
             return WIRE_GONE;
-        if (r > 0) {
-            memcpy(others, p + 1, n * sizeof *p);
-            return p[0].revents ? WIRE_TALK : WIRE_OTHER;
-        }
+        if (r > 0)
+            return fds[0].revents ? WIRE_TALK : WIRE_OTHER;
     } while (left);
     return WIRE_DUE;
+}
+
+enum wire_pause wire_pause(struct wire *w, instant until, enum wire_watch watch)
+{
+    struct pollfd own;
+    return wire_pause_with(w, until, watch, &own, 0);
 }
 
 int wire_line(struct wire *w, struct slice *line)

@@ -13,10 +13,9 @@
 
 enum {
     WIRE_LINE = 4096,  /* octets of a command line with its line end */
-    WIRE_OTHERS = 80,  /* most descriptors a pause waits for beside the client's */
     WIRE_HEADROOM = 1, /* free bytes in front of a chunk */
     WIRE_IN = 65536,   /* input buffer: what one read takes of a message */
-    WIRE_OUT = 3072    /* output buffer: replies of a pipelined group that go out in one write */
+    WIRE_OUT = 2560    /* output buffer: replies of a pipelined group that go out in one write */
 };
 
 /* Why nothing more can be read. Stays what it first became. */
@@ -53,7 +52,7 @@ enum wire_pause {
     WIRE_DUE,   /* the time is over */
     WIRE_TALK,  /* the client said something */
     WIRE_OTHER, /* one of the other descriptors is ready */
-    WIRE_GONE   /* the client left, or we are to end: w->end may not be set yet */
+    WIRE_GONE   /* the client left, or we are to end */
 };
 
 /* Input that was read, but not asked for yet: the client speaks ahead. */
@@ -62,10 +61,20 @@ static inline bool wire_is_ahead(const struct wire *w)
     return w->have > 0;
 }
 
-/* Sends what there is to send, and waits: until `until` or the session's limit, until the client is gone,
- * until one of `others` (n of them, as for poll(2)) is ready, or, with `listen`, until there is input.
- * Nothing is read. */
-enum wire_pause wire_pause(struct wire *w, instant until, bool listen, struct pollfd *others, size_t n);
+/* What of the client ends a pause. */
+enum wire_watch {
+    WIRE_WATCH_NOTHING, /* not even that it left */
+    WIRE_WATCH_END,     /* that it left */
+    WIRE_WATCH_INPUT    /* that, or that there is input */
+};
+
+/* Sends what there is to send, and waits: until `until` or the session's limit, until the client does what is
+ * watched for, or we are to end. Nothing is read. */
+enum wire_pause wire_pause(struct wire *w, instant until, enum wire_watch watch);
+
+/* The same, or until one of the `n` others behind fds[0] is ready; fds[0] is the client's. As for poll(2). */
+enum wire_pause wire_pause_with(struct wire *w, instant until, enum wire_watch watch, struct pollfd *fds,
+                                size_t n);
 
 /* The next command line without its line end (CRLF, or LF alone), valid until the next call. What begins with
  * a byte that begins no text is handed over as far as it has come: it may never end in a line. 1 for a line;
