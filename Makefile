@@ -22,7 +22,7 @@ CDB_LIBS     ?= dep/tinycdb/libcdb.a
 PROGRAMS = postern-smtpd postern-cdb
 SMTPD = smtpd why serve content envelope door pace lists foreign dnsbl session reply delivery spool maildir qqueue trace transaction table \
         place client config log wire body command address ip deadline
-MKCDB = mkcdb entry place address command ip
+MKCDB = mkcdb replace entry place address command ip
 ROOMS = $(sort $(SMTPD) $(MKCDB))
 
 .PHONY: all help deps static check asan run cdb bench fuzz lint install uninstall setup clean distclean

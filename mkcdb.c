@@ -3,16 +3,14 @@
  *
  * Every line is checked before anything is replaced: the target is the old file, or the whole new one. */
 #include "entry.h"
+#include "replace.h"
 #include "tinycdb.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { EXIT_OK = 0, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
@@ -31,10 +29,9 @@ struct mark {
 
 struct compiler {
     enum entry_kind kind;
-    const char *source, *target;
-    char tmp[PATH_MAX];
+    const char *source;
     FILE *in;
-    int out; /* -1: none */
+    struct replace target;
     struct cdb_make cdb;
     uint32_t line;
     unsigned long errors;
@@ -49,8 +46,7 @@ struct compiler {
 static void die(struct compiler *c, const char *what)
 {
     fprintf(stderr, "postern-cdb: %s: %s\n", what, strerror(errno));
-    if (c->out >= 0)
-        unlink(c->tmp);
+    replace_abandon(&c->target);
     exit(EXIT_TROUBLE);
 }
 
@@ -70,7 +66,7 @@ static void complain(struct compiler *c, uint32_t line, const char *format, ...)
 static void add(struct compiler *c, const struct entry *e)
 {
     if (cdb_make_add(&c->cdb, e->key, (unsigned)e->key_len, e->value.p, (unsigned)e->value.n) < 0)
-        die(c, c->tmp);
+        die(c, c->target.at);
 }
 
 /* Reads the whole source; `take` is given each line's entry. */
@@ -97,8 +93,8 @@ static void read_source(struct compiler *c, void (*take)(struct compiler *c, con
 
 static void read_back(struct compiler *c, void *room, size_t n, uint32_t at)
 {
-    if (pread(c->out, room, n, (off_t)at) != (ssize_t)n)
-        die(c, c->tmp);
+    if (pread(c->target.fd, room, n, (off_t)at) != (ssize_t)n)
+        die(c, c->target.at);
 }
 
 /* The key of the record at `at`; its length. */
@@ -209,50 +205,27 @@ static void complain_of_repeats(struct compiler *c)
     }
 }
 
-/* The entry of the new file's name is on disk before we say that all is well. */
-static void sync_folder(struct compiler *c)
-{
-    const char *slash = strrchr(c->target, '/');
-    size_t n = slash ? (size_t)(slash - c->target) + 1 : 0;
-    char folder[PATH_MAX];
-
-    memcpy(folder, n ? c->target : "./", n ? n : 2);
-    folder[n ? n : 2] = 0;
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) < 0)
-        die(c, folder);
-    close(fd);
-}
-
-static int compile(struct compiler *c)
+static int compile(struct compiler *c, const char *target)
 {
     static char block[65536]; /* musl reads 1024 bytes at a time by itself */
 
+    c->target.fd = -1;
     if (!(c->in = fopen(c->source, "r")))
         die(c, c->source);
     setvbuf(c->in, block, _IOFBF, sizeof block);
-    int n = snprintf(c->tmp, sizeof c->tmp, "%s.tmp.%lu", c->target, (unsigned long)getpid());
-    if (n < 0 || (size_t)n >= sizeof c->tmp) {
-        errno = ENAMETOOLONG;
-        die(c, c->target);
-    }
-    if ((c->out = open(c->tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) < 0)
-        die(c, c->tmp);
-    if (cdb_make_start(&c->cdb, c->out) < 0)
-        die(c, c->tmp);
+    if (replace_begin(&c->target, target) < 0 || cdb_make_start(&c->cdb, c->target.fd) < 0)
+        die(c, c->target.at);
     read_source(c, add);
     if (cdb_make_finish(&c->cdb) < 0)
-        die(c, c->tmp);
+        die(c, c->target.at);
     complain_of_repeats(c);
     if (c->errors) {
-        fprintf(stderr, "postern-cdb: %s is left as it was\n", c->target);
-        unlink(c->tmp);
+        fprintf(stderr, "postern-cdb: %s is left as it was\n", target);
+        replace_abandon(&c->target);
         return EXIT_WRONG;
     }
-    if (fsync(c->out) < 0 || rename(c->tmp, c->target) < 0)
-        die(c, c->target);
-    c->out = -1;
-    sync_folder(c);
+    if (replace_commit(&c->target) < 0)
+        die(c, c->target.at);
     return EXIT_OK;
 }
 
@@ -262,9 +235,7 @@ int main(int argc, char **argv)
 
     if (argc == 4 && entry_kind(argv[1], &c.kind)) {
         c.source = argv[2];
-        c.target = argv[3];
-        c.out = -1;
-        return compile(&c);
+        return compile(&c, argv[3]);
     }
     fprintf(stderr, "usage: postern-cdb domains|mailboxes|badsenders source target\n");
     return EXIT_WRONG;
