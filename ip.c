@@ -96,6 +96,60 @@ size_t ip_literal_fmt(char *out, const struct ip *ip)
     return n;
 }
 
+size_t ip_nibbles(char *out, const struct ip *ip)
+{
+    static const char hex[] = "0123456789abcdef";
+    size_t n = 0;
+
+    for (size_t i = sizeof ip->b; i--;) {
+        out[n++] = hex[ip->b[i] & 15];
+        out[n++] = '.';
+        out[n++] = hex[ip->b[i] >> 4];
+        if (i)
+            out[n++] = '.';
+    }
+    return n;
+}
+
+size_t ip_reversed(char *out, const struct ip *ip)
+{
+    size_t n = 0;
+
+    if (!ip_is4(ip))
+        return ip_nibbles(out, ip);
+    for (size_t i = sizeof ip->b; i-- > sizeof mapped;) {
+        n += fmt_ulong(out + n, ip->b[i]);
+        if (i > sizeof mapped)
+            out[n++] = '.';
+    }
+    return n;
+}
+
+static bool is_in(const unsigned char *address, const unsigned char *net, unsigned bits)
+{
+    unsigned whole = bits / 8, mask = 0xff00U >> bits % 8 & 0xff;
+
+    return !memcmp(address, net, whole) && (address[whole] & mask) == (net[whole] & mask);
+}
+
+bool ip_is_private(const struct ip *ip)
+{
+    static const struct net {
+        unsigned char net[16];
+        unsigned bits; /* fewer than the address has */
+    } nets4[] = {{{0}, 8},         {{10}, 8},       {{100, 64}, 10}, {{127}, 8},
+                 {{169, 254}, 16}, {{172, 16}, 12}, {{192, 168}, 16}},
+      nets6[] = {{{0}, 127}, {{0xfc}, 7}, {{0xfe, 0x80}, 10}, {{0xfe, 0xc0}, 10}};
+    bool is4 = ip_is4(ip);
+    const struct net *nets = is4 ? nets4 : nets6;
+    size_t n = is4 ? sizeof nets4 / sizeof *nets4 : sizeof nets6 / sizeof *nets6;
+
+    for (size_t i = 0; i < n; i++)
+        if (is_in(is4 ? ip->b + sizeof mapped : ip->b, nets[i].net, nets[i].bits))
+            return true;
+    return false;
+}
+
 bool ip_of_peer(int fd, struct ip *ip, unsigned *port)
 {
     union {

@@ -397,6 +397,83 @@ START_TEST(no_peer)
 }
 END_TEST
 
+static struct ip address_of(const char *text)
+{
+    struct ip ip;
+    ck_assert_msg(ip_scan(slice_of(text), &ip), "%s", text);
+    return ip;
+}
+
+static const struct {
+    const char *name, *input, *want, *why;
+} names[] = {
+    {"v4", "192.0.2.7", "7.2.0.192", "RFC 5782 2.1"},
+    {"v4 longest", "255.254.253.252", "252.253.254.255", "15 octets"},
+    {"v4 mapped", "::ffff:1.2.3.4", "4.3.2.1", "the same address"},
+    {"v6", "2001:db8:1:2:3:4:567:89ab", "b.a.9.8.7.6.5.0.4.0.0.0.3.0.0.0.2.0.0.0.1.0.0.0.8.b.d.0.1.0.0.2",
+     "RFC 5782 2.4: the example's address"},
+    {"v6 any", "::", "0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0", "32 nibbles"},
+};
+
+START_TEST(reversed)
+{
+    struct ip ip = address_of(names[_i].input);
+    char out[IP_REVERSED + 1];
+
+    memset(out, '#', sizeof out);
+    size_t n = ip_reversed(out, &ip);
+    ck_assert_msg(n == strlen(names[_i].want) && !memcmp(out, names[_i].want, n), "%s: %s: %.*s",
+                  names[_i].name, names[_i].why, (int)n, out);
+    ck_assert_msg(out[n] == '#', "%s: nothing behind it is written", names[_i].name);
+}
+END_TEST
+
+/* RFC 5782 5: IPv6 lists are tested with ::FFFF:7F00:2, which is 127.0.0.2 to all others. */
+START_TEST(nibbles)
+{
+    struct ip ip = address_of("::ffff:127.0.0.2");
+    char out[IP_REVERSED + 1];
+
+    out[ip_nibbles(out, &ip)] = 0;
+    ck_assert_str_eq(out, "2.0.0.0.0.0.f.7.f.f.f.f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0");
+    out[ip_reversed(out, &ip)] = 0;
+    ck_assert_str_eq(out, "2.0.0.127");
+}
+END_TEST
+
+static const struct {
+    const char *below, *first, *last,
+        *above; /* the addresses at the edges; NULL: there is none, or it is private, too */
+    const char *why;
+} nets[] = {
+    {NULL, "0.0.0.0", "0.255.255.255", "1.0.0.0", "RFC 1122 3.2.1.3: this network"},
+    {"9.255.255.255", "10.0.0.0", "10.255.255.255", "11.0.0.0", "RFC 1918"},
+    {"100.63.255.255", "100.64.0.0", "100.127.255.255", "100.128.0.0", "RFC 6598: shared"},
+    {"126.255.255.255", "127.0.0.0", "127.255.255.255", "128.0.0.0", "loopback"},
+    {"169.253.255.255", "169.254.0.0", "169.254.255.255", "169.255.0.0", "RFC 3927: link-local"},
+    {"172.15.255.255", "172.16.0.0", "172.31.255.255", "172.32.0.0", "RFC 1918"},
+    {"192.167.255.255", "192.168.0.0", "192.168.255.255", "192.169.0.0", "RFC 1918"},
+    {NULL, "::", "::1", "::2", "unspecified, loopback"},
+    {"fbff:ffff::", "fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "fe00::", "RFC 4193: unique local"},
+    {"fe7f:ffff::", "fe80::", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff", NULL, "RFC 4291 2.5.6: link-local"},
+    {NULL, "fec0::", "feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "ff00::", "RFC 3879: site-local, once"},
+    {"::fffe:10.0.0.1", "::ffff:10.0.0.1", "::ffff:127.0.0.1", "2001:db8::1", "mapped IPv4 is IPv4"},
+    {"8.8.8.8", "192.168.1.1", "10.1.1.1", "192.0.2.7", "the rest is not"},
+};
+
+START_TEST(private)
+{
+    const char *const text[] = {nets[_i].below, nets[_i].first, nets[_i].last, nets[_i].above};
+
+    for (int i = 0; i < 4; i++) {
+        if (!text[i])
+            continue;
+        struct ip ip = address_of(text[i]);
+        ck_assert_msg(ip_is_private(&ip) == (i == 1 || i == 2), "%s: %s", text[i], nets[_i].why);
+    }
+}
+END_TEST
+
 static void tests(TCase *t)
 {
     tcase_add_loop_test(t, scan, 0, COUNT(scans));
@@ -408,6 +485,9 @@ static void tests(TCase *t)
     tcase_add_test(t, scan_random);
     tcase_add_loop_test(t, peer, 0, COUNT(peers));
     tcase_add_test(t, no_peer);
+    tcase_add_loop_test(t, reversed, 0, COUNT(names));
+    tcase_add_test(t, nibbles);
+    tcase_add_loop_test(t, private, 0, COUNT(nets));
 }
 
 UNIT("ip", tests)
