@@ -23,7 +23,9 @@ PROGRAMS = postern-smtpd postern-cdb
 SMTPD = smtpd why serve content envelope door pace lists foreign dnsbl session reply delivery spool maildir qqueue trace transaction table \
         place client config log wire body command address ip deadline
 MKCDB = mkcdb replace entry place address command ip
-ROOMS = $(sort $(SMTPD) $(MKCDB))
+DNSBLQ = dnsbl ip deadline
+ROOMS = $(sort $(SMTPD) $(MKCDB) $(DNSBLQ))
+MAINS = smtpd mkcdb dnsblq
 
 .PHONY: all help deps static check asan run cdb bench fuzz lint install uninstall setup clean distclean
 all: $(PROGRAMS:%=build/%)
@@ -71,10 +73,10 @@ dep/musl:
 	@tools/deps static
 $(ROOMS:%=build/static/obj/%.o): | dep/musl
 
-# Unit tests link the rooms themselves: all but the two that have a main.
+# Unit tests link the rooms themselves: all but those that have a main.
 UNITS = $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 define TESTS
-$(1)/tests/%: tests/%.c $(patsubst %,$(1)/obj/%.o,$(filter-out smtpd mkcdb,$(ROOMS)))
+$(1)/tests/%: tests/%.c $(patsubst %,$(1)/obj/%.o,$(filter-out $(MAINS),$(ROOMS)))
 	@mkdir -p $$(@D)
 	$$(call SAY,cc $$@)$(2) -MMD -MP -I. -o $$@ $$^ -Wl,--gc-sections $(3) -lcheck_pic -lsubunit -lrt -lm -pthread
 -include $(UNITS:%=$(1)/tests/%.d)
