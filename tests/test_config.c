@@ -48,6 +48,8 @@ static struct asked ask(const char *name)
     return a;
 }
 
+static struct config_room config_room;
+
 static int load(const char *first, const char *second, const char *third)
 {
     char *environment[4];
@@ -62,7 +64,7 @@ static int load(const char *first, const char *second, const char *third)
     environment[n] = NULL;
     *complaints = 0;
     memset(&c, 0x5a, sizeof c);
-    return config_load(&c, environment, remember, complaints);
+    return config_load(&c, &config_room, environment, remember, complaints);
 }
 
 /* DESIGN.md's table. NULL: unset. */
