@@ -4,6 +4,8 @@
 
 #include <fmt.h>
 
+#define TEXT_TIME (1 * SECOND)
+
 static bool is_open(const struct lists *l)
 {
     return l->asked && dnsbl_verdict(&l->dnsbl) == DNSBL_OPEN;
@@ -171,6 +173,9 @@ static void write_refusal(struct session *s, const char *code)
     n += ip_literal_fmt(l->reply + n, &s->client.ip);
     n += fmt_str(l->reply + n, " is listed by ");
     n += fmt_copybytes(l->reply + n, name.p, name.n < LISTS_NAME ? name.n : LISTS_NAME);
+    instant least = deadline_after(deadline_now(), TEXT_TIME);
+    if (l->dnsbl.deadline < least) /* the client came late to its RCPT */
+        l->dnsbl.deadline = least;
     dnsbl_ask_text(&l->dnsbl, (size_t)which);
     await(s, true);
     if (dnsbl_text(&l->dnsbl, &text) && text.n) {
