@@ -198,7 +198,7 @@ static void hear(struct session *s)
 
     await(s, false);
     if (is_open(l))
-        return; /* we are to end */
+        return; /* the session is over */
     l->heard = true;
     log_verdict(s);
     if (code && dnsbl_verdict(&l->dnsbl) == DNSBL_LISTED)
@@ -223,7 +223,7 @@ const struct reply *lists_refusal(struct session *s, enum stage stage, const cha
     if (!l->heard)
         hear(s);
     if (!l->heard)
-        return &reply_shutdown;
+        return deadline_now() < s->wire.limit ? &reply_shutdown : &reply_timeout;
     *rule = rules[dnsbl_verdict(&l->dnsbl)];
     return l->refusal.text ? &l->refusal : NULL;
 }

@@ -117,7 +117,7 @@ enum wire_pause wire_pause_with(struct wire *w, instant until, enum wire_watch w
                                 size_t n)
 {
     const short events = watch == WIRE_WATCH_INPUT ? POLLIN : 0;
-    int left;
+    instant now;
 
     wire_flush(w);
     if (w->end != WIRE_OPEN && watch != WIRE_WATCH_NOTHING)
@@ -125,14 +125,14 @@ enum wire_pause wire_pause_with(struct wire *w, instant until, enum wire_watch w
     until = deadline_earlier(until, w->limit);
     fds[0] = (struct pollfd){.fd = watch == WIRE_WATCH_NOTHING ? -1 : w->in, .events = events};
     do {
-        left = deadline_left_ms(until, deadline_now());
-        int r = poll(fds, 1 + n, stopped ? 0 : left);
+        now = deadline_now();
+        int r = poll(fds, 1 + n, stopped ? 0 : deadline_left_ms(until, now));
         if (stopped || (r > 0 && fds[0].revents & ~POLLIN))
             return WIRE_GONE;
         if (r > 0)
             return fds[0].revents ? WIRE_TALK : WIRE_OTHER;
-    } while (left);
-    return WIRE_DUE;
+    } while (now < until);
+    return now < w->limit ? WIRE_DUE : WIRE_GONE;
 }
 
 enum wire_pause wire_pause(struct wire *w, instant until, enum wire_watch watch)

@@ -52,7 +52,7 @@ enum wire_pause {
     WIRE_DUE,   /* the time is over */
     WIRE_TALK,  /* the client said something */
     WIRE_OTHER, /* one of the other descriptors is ready */
-    WIRE_GONE   /* the client left, or we are to end */
+    WIRE_GONE   /* the client left, we are to end, or the session's time is over */
 };
 
 /* Input that was read, but not asked for yet: the client speaks ahead. */
