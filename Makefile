@@ -19,11 +19,12 @@ OWFAT_LIBS   ?= -l:libowfat.a
 CDB_CFLAGS   ?= -isystem dep/tinycdb
 CDB_LIBS     ?= dep/tinycdb/libcdb.a
 
-PROGRAMS = postern-smtpd postern-cdb
-SMTPD = smtpd why serve content envelope door pace lists foreign dnsbl session reply delivery spool maildir qqueue trace transaction table \
+PROGRAMS = postern-smtpd postern-cdb postern-dnsbl
+SMTPD = smtpd why serve content envelope door pace lists foreign dnsbl session reply delivery spool maildir \
+        qqueue trace transaction table \
         place client config log wire body command address ip deadline
 MKCDB = mkcdb replace entry place address command ip
-DNSBLQ = dnsbl ip deadline
+DNSBLQ = dnsblq dnsbl replace log command ip deadline
 ROOMS = $(sort $(SMTPD) $(MKCDB) $(DNSBLQ))
 MAINS = smtpd mkcdb dnsblq
 
@@ -49,6 +50,8 @@ $(1)/obj/%.o: %.c | dep/tinycdb
 $(1)/postern-smtpd: $(SMTPD:%=$(1)/obj/%.o)
 	$$(call SAY,ld $$@)$(2) $(3) -o $$@ $$^ $(4)
 $(1)/postern-cdb: $(MKCDB:%=$(1)/obj/%.o)
+	$$(call SAY,ld $$@)$(2) $(3) -o $$@ $$^ $(4)
+$(1)/postern-dnsbl: $(DNSBLQ:%=$(1)/obj/%.o)
 	$$(call SAY,ld $$@)$(2) $(3) -o $$@ $$^ $(4)
 -include $(ROOMS:%=$(1)/obj/%.d)
 endef
