@@ -38,7 +38,7 @@ static enum delivery_result fail(struct delivery *d, const char *step)
         d->error = errno;
         delivery_abandon(d);
     }
-    return d->error == ENOSPC || d->error == EDQUOT ? DELIVERY_FULL : DELIVERY_TROUBLE;
+    return d->error == ENOSPC || d->error == EDQUOT || d->error == EFBIG ? DELIVERY_FULL : DELIVERY_TROUBLE;
 }
 
 /* One file serves all Maildirs of the message but SPOOL, whose header says more. */

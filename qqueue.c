@@ -1,3 +1,4 @@
+#define _XOPEN_SOURCE 700 /* SIGXFSZ */
 #include "qqueue.h"
 
 #include <errno.h>
@@ -25,6 +26,7 @@ static void become(const char *program, int message, int envelope)
     sigemptyset(&none);
     sigaction(SIGPIPE, &normal, NULL);
     sigaction(SIGTERM, &normal, NULL);
+    sigaction(SIGXFSZ, &normal, NULL);
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (dup2(message, 0) < 0 || dup2(envelope, 1) < 0)
         _exit(EXIT_NOT_STARTED);

@@ -1,3 +1,4 @@
+#define _XOPEN_SOURCE 700 /* SIGXFSZ */
 #include "wire.h"
 
 #include "foreign.h"
@@ -36,6 +37,7 @@ void wire_catch_signals(int in)
     stopped_fd = in;
     sigaction(SIGTERM, &stop, NULL);
     sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGXFSZ, &ignore, NULL);
 }
 
 static void end(struct wire *w, enum wire_end why)

@@ -99,8 +99,8 @@ void wire_flush(struct wire *w);
  * closing over unread input would reset the connection and take the last reply with it. */
 void wire_linger(struct wire *w);
 
-/* Makes SIGTERM end the session at its next wait, or in the midst of one, with WIRE_STOPPED; a write to a
- * connection or log that is gone is an error, not a signal. */
+/* Makes SIGTERM end the session at its next wait, or in the midst of one, with WIRE_STOPPED. A write to a
+ * connection or log that is gone, and one past the limit of a file's size, is an error, not a signal. */
 void wire_catch_signals(int in);
 
 #endif
