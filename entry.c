@@ -76,13 +76,16 @@ static const char *read_mailbox(struct slice line, struct entry *e)
 {
     enum place_kind kind;
     const char *why;
+    bool catch_all = *line.p == '@';
 
-    if (*line.p == '@') {
+    if (catch_all) {
         line = slice_after(line, 1);
         why = put_domain(e, "@", take_word(&line));
     } else {
         why = put_address(&line, e);
     }
+    if (!why && e->key_len && *e->key == '@' && !catch_all)
+        why = "empty local part"; /* it would be taken for a catch-all */
     if (why)
         return why;
     if (is_over(line))

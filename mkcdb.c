@@ -2,6 +2,7 @@
  * are its manuals.
  *
  * Every line is checked before anything is replaced: the target is the old file, or the whole new one. */
+#define _XOPEN_SOURCE 700 /* SIGXFSZ */
 #include "entry.h"
 #include "replace.h"
 #include "tinycdb.h"
@@ -9,8 +10,10 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { EXIT_OK = 0, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
@@ -31,6 +34,7 @@ struct compiler {
     enum entry_kind kind;
     const char *source;
     FILE *in;
+    mode_t mode; /* of the source; 0: it has none worth copying */
     struct replace target;
     struct cdb_make cdb;
     uint32_t line;
@@ -205,15 +209,41 @@ static void complain_of_repeats(struct compiler *c)
     }
 }
 
-static int compile(struct compiler *c, const char *target)
+/* A pipe can be read once only, and we may have to look twice: it is kept in a file without a name. */
+static FILE *copy_pipe(struct compiler *c)
+{
+    FILE *copy = tmpfile();
+    char block[4096];
+    size_t n;
+
+    while (copy && (n = fread(block, 1, sizeof block, c->in)))
+        if (fwrite(block, 1, n, copy) != n)
+            die(c, "temporary file");
+    if (!copy || ferror(c->in) || fflush(copy))
+        die(c, copy ? c->source : "temporary file");
+    return copy;
+}
+
+/* The table may be read by whom its source may be. */
+static void open_source(struct compiler *c)
 {
     static char block[65536]; /* musl reads 1024 bytes at a time by itself */
+    struct stat st;
 
-    c->target.fd = -1;
-    if (!(c->in = fopen(c->source, "r")))
+    if (!(c->in = fopen(c->source, "r")) || fstat(fileno(c->in), &st) < 0)
         die(c, c->source);
     setvbuf(c->in, block, _IOFBF, sizeof block);
-    if (replace_begin(&c->target, target) < 0 || cdb_make_start(&c->cdb, c->target.fd) < 0)
+    c->mode = S_ISREG(st.st_mode) ? st.st_mode & 0666 : 0;
+    if (!S_ISREG(st.st_mode))
+        c->in = copy_pipe(c);
+}
+
+static int compile(struct compiler *c, const char *target)
+{
+    c->target.fd = -1;
+    open_source(c);
+    if (replace_begin(&c->target, target) < 0 || cdb_make_start(&c->cdb, c->target.fd) < 0 ||
+        (c->mode && fchmod(c->target.fd, c->mode) < 0))
         die(c, c->target.at);
     read_source(c, add);
     if (cdb_make_finish(&c->cdb) < 0)
@@ -233,6 +263,7 @@ int main(int argc, char **argv)
 {
     static struct compiler c;
 
+    signal(SIGXFSZ, SIG_IGN); /* a limit of the file's size is an error like others */
     if (argc == 4 && entry_kind(argv[1], &c.kind)) {
         c.source = argv[2];
         return compile(&c, argv[3]);
