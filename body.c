@@ -20,6 +20,12 @@ static bool is_trace_field(const struct body *b)
            (b->field_len == d && case_equalb(b->field, d, delivered));
 }
 
+/* What stands in the text of this line may matter still. */
+static bool watches(const struct body *b)
+{
+    return b->in_header && b->field_len < sizeof b->field;
+}
+
 /* One byte of the stored message, seen only for the sake of the header. */
 static void watch_header(struct body *b, char c)
 {
@@ -81,7 +87,7 @@ size_t body_step(struct body *b, const char *in, size_t n, char *out, size_t *wr
     char *o = out;
 
     while (in < end && b->place != BODY_END) {
-        if (b->place == BODY_TEXT && !b->in_header && (in = copy_text(in, end, &o)) == end)
+        if (b->place == BODY_TEXT && !watches(b) && (in = copy_text(in, end, &o)) == end)
             break;
         char c = *in++;
         if (b->place == BODY_CR || b->place == BODY_DOT_CR) {
