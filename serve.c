@@ -317,7 +317,7 @@ void serve(struct session *s)
     }
     if (!s->ended)
         s->ended = s->wire.end == WIRE_EOF ? "eof" : "lost";
-    if (!strcmp(s->ended, "quit"))
+    if (!strcmp(s->ended, "quit") && !wire_is_ahead(&s->wire))
         wire_flush(&s->wire);
     else
         wire_linger(&s->wire);

@@ -32,6 +32,7 @@ static int run(struct session *s)
     client_find(&s->client, 0);
     if (config_load(&s->config, &s->config_room, environ, log_complaint, s)) {
         wire_init(&s->wire, &s->wire_room, 0, 1, 10 * SECOND, deadline_after(deadline_now(), 10 * SECOND));
+        s->config.verbose = false; /* nothing is known yet that a line must say */
         session_reply(s, &reply_config);
         wire_linger(&s->wire);
         return EXIT_WRONG;
