@@ -155,9 +155,26 @@ static bool is_our_file(const struct spool *s, int root, const char *name)
     return ours;
 }
 
-/* One copy, durable when 0 is returned. Two paths may be one Maildir: it gets the message once. */
-static int deliver_copy(const struct spool *s, const struct spool_copy *copy)
+/* The Maildir has had the message by another path: the message's own, or one of the first `done` copies. */
+static bool has_had_it(const struct spool *s, const struct maildir *m, const struct spool_copy *copies,
+                       size_t done)
 {
+    struct stat x, y;
+
+    if (is_same(m->fresh, s->maildir.fresh))
+        return true;
+    for (size_t i = 0; i < done; i++)
+        if (!fstat(m->root, &x) && !stat(copies[i].maildir, &y) && x.st_dev == y.st_dev &&
+            x.st_ino == y.st_ino)
+            return true;
+    return false;
+}
+
+/* The copy behind the first `done`, durable when 0 is returned. Two paths may be one Maildir: it gets the
+ * message once. */
+static int deliver_copy(const struct spool *s, const struct spool_copy *copies, size_t done)
+{
+    const struct spool_copy *copy = &copies[done];
     struct maildir m;
     char tmp[SPOOL_NAME + 8], fresh[SPOOL_NAME + 40];
     uint64_t size = s->size;
@@ -166,7 +183,7 @@ static int deliver_copy(const struct spool *s, const struct spool_copy *copy)
     maildir_init(&m);
     if (maildir_open(&m, copy->maildir) < 0)
         return -1;
-    if (is_same(m.fresh, s->maildir.fresh)) {
+    if (copy->header.n ? has_had_it(s, &m, copies, done) : is_same(m.fresh, s->maildir.fresh)) {
         maildir_close(&m);
         return 0;
     }
@@ -212,7 +229,7 @@ int spool_commit(struct spool *s, const struct spool_copy *copies, size_t n)
     int r = fsync(s->fd);
     while (!r && done < n) {
         s->at = copies[done].maildir;
-        if (!(r = deliver_copy(s, &copies[done])))
+        if (!(r = deliver_copy(s, copies, done)))
             done++;
     }
     if (!r)
