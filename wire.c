@@ -69,19 +69,22 @@ void wire_init(struct wire *w, struct wire_room *room, int in, int out, int64_t 
 }
 
 /* Waits for `events` on `fd`. False when the deadline passed, or where we are to end: then nobody waits for a
- * client to take what it was sent. */
+ * client to take what it was sent, but what can be written at once still is. */
 static bool wait_for(int fd, short events, instant until)
 {
     struct pollfd p = {.fd = fd, .events = events};
     int left;
 
-    while ((left = deadline_left_ms(until, deadline_now()))) {
+    do {
+        left = deadline_left_ms(until, deadline_now());
+        if (!left && events & POLLIN)
+            break;
         int r = poll(&p, 1, stopped ? 0 : left);
         if (r > 0 || (r < 0 && errno != EINTR))
             return true; /* trouble shows in the read or write that follows */
         if (stopped)
             return events & POLLIN;
-    }
+    } while (left);
     return false;
 }
 
