@@ -278,6 +278,8 @@ static void greet_client(struct session *s)
     lists_begin(s);
     const struct reply *r = pace_open(s);
 
+    if (!r && (s->wire.end == WIRE_STOPPED || s->wire.end == WIRE_TIMEOUT))
+        return; /* a 421 takes the banner's place */
     if (!r && (r = door_ask(s, STAGE_CONNECT, &visit))) {
         log_event(&s->log, "banner");
         session_log_reply(s, r);

@@ -132,12 +132,17 @@ enum wire_pause wire_pause_with(struct wire *w, instant until, enum wire_watch w
     do {
         now = deadline_now();
         int r = poll(fds, 1 + n, stopped ? 0 : deadline_left_ms(until, now));
+        if (stopped)
+            end(w, WIRE_STOPPED);
         if (stopped || (r > 0 && fds[0].revents & ~POLLIN))
             return WIRE_GONE;
         if (r > 0)
             return fds[0].revents ? WIRE_TALK : WIRE_OTHER;
     } while (now < until);
-    return now < w->limit ? WIRE_DUE : WIRE_GONE;
+    if (now < w->limit)
+        return WIRE_DUE;
+    end(w, WIRE_TIMEOUT);
+    return WIRE_GONE;
 }
 
 enum wire_pause wire_pause(struct wire *w, instant until, enum wire_watch watch)
