@@ -314,7 +314,7 @@ STREAM, PACKETS, PIPES = "stream", "packets", "pipes"
 class Session(Client):
     """One postern-smtpd and its client: over a socket pair, one that keeps write boundaries, or two pipes."""
 
-    def __init__(self, place, over=STREAM, before=(), log=None, **knobs):
+    def __init__(self, place, over=STREAM, before=(), log=None, early=b"", **knobs):
         self.place, self.log_to = place, log
         if over == PIPES:
             server_in, writer = os.pipe()
@@ -326,6 +326,8 @@ class Session(Client):
                                              socket.SOCK_SEQPACKET if over == PACKETS else socket.SOCK_STREAM)
             super().__init__(sock=ours)
             ends = (theirs.detach(),) * 2
+        if early:
+            self.send(early)  # there before the server is
         self.start(place, ends, before, knobs)
 
     def start(self, place, ends, before, knobs):

@@ -147,6 +147,7 @@ class Senders:
         assert all(e["client"] == cls.client for e in log), "with its client"
         assert all("port" in e or cls is not ByTcpserver for e in log.events("connect")), "and its port"
         assert not log.events("trouble"), log.events("trouble")
+        assert not log.events("early"), "nobody here talks out of turn"
         assert not leftovers, leftovers
 
     def fresh(self, count=1):
@@ -490,6 +491,7 @@ class Stopping(unittest.TestCase):
     def test_not_reading(self):
         """A client that does not read is not waited for, either."""
         with Place() as place, Session(place, TIMEOUT="1000", MAXNOOPS="0", SESSION_TIMEOUT="1000") as s:
+            s.expect(220)
             s.sock.settimeout(0.2)
             with self.assertRaises(TimeoutError):
                 for _ in range(1000):

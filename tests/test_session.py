@@ -622,6 +622,7 @@ class Vanishing(unittest.TestCase):
     def test_never_reads(self):
         """A client that talks and never listens is let go after TIMEOUT."""
         with Place() as place, Session(place, TIMEOUT="1", MAXNOOPS="0", MAXERRORS="0") as s:
+            s.expect(220)
             s.sock.settimeout(0.2)
             with self.assertRaises(TimeoutError):
                 for _ in range(1000):

@@ -11,6 +11,8 @@ A transcript is a text of lines, each a keyword and its text. The head:
     BREAK mailboxes HOW      spoils the compiled table: see harness.BREAKS
     OVER packets             a connection that keeps write boundaries: a group's replies must come in one write
     OVER pipes               two pipes instead of a socket
+    EARLY text               bytes from the client that are there before the server is
+    EXAMPLE name             the knobs of examples/name.env
 
 The conversation:
 
@@ -93,6 +95,7 @@ class Run:
         self.place = place
         self.knobs = {}
         self.over = harness.STREAM
+        self.early = b""
         self.session = self.log = self.exit = None
         self.group = []
         self.reads_before = None
@@ -128,11 +131,17 @@ class Run:
     def take_over(self, text, _):
         self.over = text
 
+    def talk_early(self, text, _):
+        self.early += unescape(text)
+
+    def example(self, name, _):
+        self.knobs.update(harness.example(name))
+
     # the conversation
 
     def start(self):
         if not self.session:
-            self.session = Session(self.place, over=self.over, **self.knobs)
+            self.session = Session(self.place, over=self.over, early=self.early, **self.knobs)
 
     def client_line(self, text, _):
         self.client_bytes(text + "\\r\\n", _)
@@ -287,6 +296,7 @@ class Run:
         return {
             "ENV": self.env, "UNSET": self.unset, "TABLE": self.table, "FILE": self.file, "LINK": self.link,
             "BREAK": self.break_table, "OVER": self.take_over,
+            "EARLY": self.talk_early, "EXAMPLE": self.example,
             "C:": self.client_line, "C.": self.client_bytes, "S:": self.server_line, "CLOSE": self.close,
             "GONE": self.go, "SIGNAL": self.sigterm, "CLOSED": self.await_close,
             "EXIT": self.exit_code, "LOG": self.has_log, "NOLOG": self.has_no_log, "STORED": self.stored,
