@@ -241,9 +241,10 @@ static void open_source(struct compiler *c)
 static int compile(struct compiler *c, const char *target)
 {
     c->target.fd = -1;
+    if (replace_begin(&c->target, target) < 0 || cdb_make_start(&c->cdb, c->target.fd) < 0)
+        die(c, c->target.at);
     open_source(c);
-    if (replace_begin(&c->target, target) < 0 || cdb_make_start(&c->cdb, c->target.fd) < 0 ||
-        (c->mode && fchmod(c->target.fd, c->mode) < 0))
+    if (c->mode && fchmod(c->target.fd, c->mode) < 0)
         die(c, c->target.at);
     read_source(c, add);
     if (cdb_make_finish(&c->cdb) < 0)
