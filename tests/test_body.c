@@ -1,7 +1,7 @@
 #include "body.h"
+#include "fuzz/obvious.h"
 #include "tests/unit.h"
 
-#include <ctype.h>
 #include <string.h>
 
 /* Lines long enough for the fast way of copying, and Received as hops count it. */
@@ -23,16 +23,6 @@
 struct text {
     const char *p;
     size_t n;
-};
-
-/* What is known of a message once its end has come. */
-struct result {
-    char *bytes; /* as stored */
-    size_t n;
-    size_t taken; /* of the input */
-    uint64_t size;
-    unsigned hops;
-    bool has_nul, has_bare_lf, ended;
 };
 
 /* How the input is fed: the lengths of its pieces. */
@@ -74,7 +64,7 @@ static size_t at_random(size_t at, size_t n, size_t parameter)
 
 /* One step, in a buffer of just the size that body.h asks for. In place the output begins BODY_HEADROOM
  * before the input; else it is elsewhere. What of the input is not taken must be left as it was. */
-static size_t step(struct body *b, const char *in, size_t n, bool in_place, struct result *r)
+static size_t step(struct body *b, const char *in, size_t n, bool in_place, struct message *r)
 {
     char *room = malloc(BODY_HEADROOM + n), *elsewhere = malloc(BODY_HEADROOM + n);
     char *out = in_place ? room : elsewhere;
@@ -95,9 +85,9 @@ static size_t step(struct body *b, const char *in, size_t n, bool in_place, stru
     return taken;
 }
 
-static struct result run(struct text in, splitter *split, size_t parameter, bool in_place)
+static struct message run(struct text in, splitter *split, size_t parameter, bool in_place)
 {
-    struct result r = {.bytes = malloc(in.n + BODY_HEADROOM)};
+    struct message r = {.bytes = malloc(in.n + BODY_HEADROOM)};
     struct body b;
 
     body_init(&b);
@@ -111,69 +101,8 @@ static struct result run(struct text in, splitter *split, size_t parameter, bool
     return r;
 }
 
-static const char *found(const char *start, const char *end, const char *what, size_t n)
-{
-    for (; (size_t)(end - start) >= n; start++)
-        if (!memcmp(start, what, n))
-            return start;
-    return NULL;
-}
-
-static bool begins(const char *line, size_t n, const char *field)
-{
-    for (; *field; line++, n--, field++)
-        if (!n || tolower((unsigned char)*line) != *field)
-            return false;
-    return true;
-}
-
-static unsigned count_hops(const char *p, size_t n)
-{
-    const char *const end = p + n;
-    unsigned hops = 0;
-
-    while (p < end && *p != '\n') {
-        const char *lf = memchr(p, '\n', (size_t)(end - p));
-        size_t line = (size_t)((lf ? lf : end) - p);
-        hops += lf && (begins(p, line, "received:") || begins(p, line, "delivered-to:"));
-        p = lf ? lf + 1 : end;
-    }
-    return hops;
-}
-
-/* The same, as slowly and as plainly as it can be said; for input that has an end. */
-static struct result obvious(struct text in)
-{
-    struct result r = {.bytes = malloc(in.n + BODY_HEADROOM), .ended = true};
-    const char *line = in.p, *const end = in.p + in.n, *stop;
-
-    if (in.n >= 3 && !memcmp(in.p, ".\r\n", 3)) {
-        r.taken = 3;
-        return r;
-    }
-    stop = found(in.p, end, "\r\n.\r\n", 5);
-    MUST(stop, "an end was promised");
-    r.taken = (size_t)(stop - in.p) + 5;
-    stop += 2; /* the line end in front of the dot is the message's */
-    r.has_nul = memchr(in.p, 0, (size_t)(stop - in.p));
-    for (const char *p = in.p; p < stop; p++)
-        r.has_bare_lf |= *p == '\n' && (p == in.p || p[-1] != '\r');
-    while (line < stop) {
-        const char *crlf = found(line, stop, "\r\n", 2);
-        if (*line == '.')
-            line++;
-        size_t n = (size_t)(crlf - line);
-        memcpy(r.bytes + r.n, line, n);
-        r.n += n;
-        r.bytes[r.n++] = '\n';
-        r.size += n + 2;
-        line = crlf + 2;
-    }
-    r.hops = count_hops(r.bytes, r.n);
-    return r;
-}
-
-static void check_same(const struct result *got, const struct result *want, const char *name, const char *how)
+static void check_same(const struct message *got, const struct message *want, const char *name,
+                       const char *how)
 {
     MUST(got->ended == want->ended, "%s, %s: the end", name, how);
     MUST(got->taken == want->taken, "%s, %s: took %zu, not %zu", name, how, got->taken, want->taken);
@@ -186,17 +115,17 @@ static void check_same(const struct result *got, const struct result *want, cons
     MUST(got->has_bare_lf == want->has_bare_lf, "%s, %s: bare LF", name, how);
 }
 
-static void check_run(struct text in, splitter *split, size_t parameter, const struct result *want,
+static void check_run(struct text in, splitter *split, size_t parameter, const struct message *want,
                       const char *name, const char *how)
 {
     for (int in_place = 0; in_place < 2; in_place++) {
-        struct result got = run(in, split, parameter, in_place);
+        struct message got = run(in, split, parameter, in_place);
         check_same(&got, want, name, how);
         free(got.bytes);
     }
 }
 
-static void check_all_ways(struct text in, const struct result *want, const char *name)
+static void check_all_ways(struct text in, const struct message *want, const char *name)
 {
     check_run(in, whole, 0, want, name, "whole");
     check_run(in, single, 0, want, name, "byte by byte");
@@ -303,13 +232,13 @@ static const struct {
 
 START_TEST(message)
 {
-    struct result want = {.bytes = (char *)(uintptr_t)messages[_i].want.p,
-                          .n = messages[_i].want.n,
-                          .ended = true,
-                          .size = messages[_i].size,
-                          .hops = messages[_i].hops,
-                          .has_nul = messages[_i].marks & NUL,
-                          .has_bare_lf = messages[_i].marks & BARE};
+    struct message want = {.bytes = (char *)(uintptr_t)messages[_i].want.p,
+                           .n = messages[_i].want.n,
+                           .ended = true,
+                           .size = messages[_i].size,
+                           .hops = messages[_i].hops,
+                           .has_nul = messages[_i].marks & NUL,
+                           .has_bare_lf = messages[_i].marks & BARE};
     struct text in = messages[_i].input;
     char name[200];
 
@@ -318,7 +247,7 @@ START_TEST(message)
     strcat(strcat(name, ": "), messages[_i].why);
     check_all_ways(in, &want, name);
 
-    struct result slow = obvious(in);
+    struct message slow = obvious_message(in.p, in.n);
     check_same(&slow, &want, messages[_i].name, "the reference");
     free(slow.bytes);
 }
@@ -394,7 +323,7 @@ START_TEST(lengths)
             len += n / 2;
             memcpy(in + len, END, sizeof END - 1);
             len += sizeof END - 1;
-            struct result want = obvious((struct text){in, len});
+            struct message want = obvious_message(in, len);
             check_all_ways((struct text){in, len}, &want, "lengths");
             free(want.bytes);
         }
@@ -424,7 +353,7 @@ START_TEST(random_messages)
         memcpy(in + n, END, sizeof END - 1);
         n += sizeof END - 1;
         struct text text = {in, n};
-        struct result want = obvious(text);
+        struct message want = obvious_message(in, n);
         check_run(text, whole, 0, &want, "random", "whole");
         check_run(text, single, 0, &want, "random", "byte by byte");
         check_run(text, in_two, random_below((uint32_t)n), &want, "random", "in two");
