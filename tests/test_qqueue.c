@@ -244,17 +244,18 @@ static void ignore(int number)
     (void)number;
 }
 
-/* The program finds signals as under a shell, whatever this process does with them. */
+/* The program finds signals as under a shell, whatever this process does with them. A shell would set some of
+ * that itself, so the program is cp, which writes what the kernel says of it over its script. */
 START_TEST(signals)
 {
     unsigned long long blocked, ignored;
+    int fd = open("program", O_WRONLY | O_CREAT | O_EXCL, 0700);
 
+    ck_assert(fd >= 0 && dprintf(fd, "#!/bin/cp /proc/self/status\n") > 0);
+    close(fd);
     signal(SIGTERM, ignore);
-    ck_assert_int_eq(
-        queue(make_program("cat >message; cat <&1 >/dev/null; cat /proc/self/status >status; exit 0", 0700),
-              10, soon()),
-        0);
-    found[read_file("status")] = 0;
+    queue("./program", 0, soon());
+    found[read_file("program")] = 0;
     const char *b = strstr(found, "SigBlk:"), *i = strstr(found, "SigIgn:");
     ck_assert(b && sscanf(b, "SigBlk: %llx", &blocked) == 1 && i && sscanf(i, "SigIgn: %llx", &ignored) == 1);
     ck_assert_msg(!blocked, "none is blocked: %llx", blocked);
