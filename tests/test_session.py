@@ -81,6 +81,14 @@ def path(name):
             [("", "empty"), ("x" * 2048, "too long"), ("x" * 100000, "absurd")])
 
 
+# Nobody is asked but 127.0.0.1: see harness.environment.
+LISTS = ([("zen.example", "zen.example"), ("a.example=127.0.0.[2..11;14]*3, b.example*-1",
+                                           "a.example=127.0.0.[2..11;14]*3, b.example*-1")],
+         [("a..example", "no name"), ("a.example*", "no weight"), ("a.example*x", "no weight"),
+          ("a.example=127.0.0", "half a filter"), ("a.example=127.0.0.[2..]", "half a range"),
+          ("a.example=127.0.0.256", "no octet"), ("x" * 100000, "absurd"),
+          (" ".join(f"l{i}.example" for i in range(100)), "too many"), ("a.example\n", "a line end"),
+          ("\xc3\xbc.example", "not ASCII")])
 FLAG = ([("0", None), ("no", None), ("1", "1"), ("yes", "1")],
         [("2", "a number"), ("true", "a word"), ("off", "a word"), (" ", "a space"), ("1 ", "a space"),
          ("-1", "negative"), ("01", "two digits")])
@@ -132,6 +140,20 @@ VALUES = {
                 ("data 421 a\r\n250 Ok", "a reply of its own"), ("data 421 a\nb", "a line end"),
                 ("data 421 \xc3\xbc", "not ASCII"), ("data 421 " + "x" * 1000, "too long"),
                 ("data 421 " + "x" * 100000, "absurd")]),
+    "RWL": LISTS,
+    "DNSBL": LISTS,
+    "DNSBL_THRESHOLD": ([("1", "1"), ("32000", "32000")],
+                        [("0", "always listed"), ("", "empty"), ("-1", "never met"), ("32001", "too large"),
+                         ("1.5", "a fraction"), ("9" * 1000, "absurd")]),
+    "DNSBL_TIMEOUT": seconds(60, 0),
+    "DNSBL_ACTION": ([(word, word) for word in ("drop", "reject", "tempfail", "store", "log")],
+                     [("", "empty"), ("Drop", "case"), ("accept", "a word"), ("store ", "a space"),
+                      ("x" * 100000, "absurd")]),
+    "DNSBL_SHOW": ([("key.zen.example=zen.example", "key.zen.example=zen.example"), ("a=b,c=d e=f", "a=b,c=d e=f"),
+                    ("", "")],
+                   [("a", "no name"), ("a=", "no name"), ("=b", "no zone"), ("a=b,c", "half a pair"), ("a=b\n", "a line end"),
+                    ("a=\xc3\xbc", "not ASCII")]),
+    "DNSBL_SICK": path("sick.cdb"),
     "GREETDELAY": seconds(3600, 0),
     "ERRORDELAY": seconds(3600, 0),
     "TARPITDELAY": seconds(3600, 0),
@@ -202,7 +224,7 @@ class Knobs(unittest.TestCase):
                 with self.subTest(name, value=value, why=why):
                     done = show(place, **{name: value})
                     self.assertEqual((done.returncode, done.stdout), (100, b""))
-                    self.assertRegex(done.stderr.decode(), rf"\Apostern-smtpd: {name}: [a-zA-Z0-9 ]+\n\Z")
+                    self.assertRegex(done.stderr.decode(), rf"\Apostern-smtpd: {name}: [a-zA-Z0-9 =]+\n\Z")
 
     def test_nowhere(self):
         """No place for mail is a mistake in the configuration, too."""
@@ -240,7 +262,8 @@ class Shown(unittest.TestCase):
                 "MINRATE=100", "MAXERRORS=10", "MAXNOOPS=30", "MAXVRFYS=10", "MAXRCPTS=100", "MAXMSGS=100",
                 "MAXHOPS=100",
                 "BARELF=normalize", "GREETDELAY=0", "ERRORDELAY=0", "TARPITCOUNT=0", "TARPITDELAY=5",
-                "EARLYTALK=reject", "#RBLSMTPD", "#REFUSE", "#VERBOSE"]))
+                "EARLYTALK=reject", "#RWL", "#DNSBL", "DNSBL_THRESHOLD=1", "DNSBL_TIMEOUT=5",
+                "DNSBL_ACTION=reject", "#DNSBL_SHOW", "#DNSBL_SICK", "#RBLSMTPD", "#REFUSE", "#VERBOSE"]))
 
     def test_tables(self):
         with Place() as place:
