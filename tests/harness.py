@@ -40,6 +40,26 @@ def environment(**knobs):
     return env
 
 
+# Where an example's paths are in a test's folder.
+PREFIXES = {"/etc/postern/": "./", "/var/spool/postern": "./spool", "/var/qmail/bin/": "./", "./var/mail": "./spool"}
+
+
+def example(name):
+    """The knobs of examples/NAME.env, exactly those; only its paths are a test's."""
+    knobs = {"SPOOL": None, "TIMEOUT": None, "SESSION_TIMEOUT": None}
+    for line in (ROOT / "examples" / f"{name}.env").read_text().splitlines():
+        if line.startswith("#"):
+            continue
+        found = re.fullmatch(r'([A-Z_]+)="([^"\\$`]*)"', line)
+        if not found or knobs.get(found[1]):
+            raise AssertionError(f"{name}.env: {line}")
+        knobs[found[1]] = found[2]
+        for here, there in PREFIXES.items():
+            if found[2].startswith(here):
+                knobs[found[1]] = there + found[2].removeprefix(here)
+    return knobs
+
+
 # The log ---------------------------------------------------------------------------------------------------
 
 PAIR = re.compile(rb"""([a-z]+)=
