@@ -81,7 +81,7 @@ UNITS = $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 define TESTS
 $(1)/tests/%: tests/%.c $(patsubst %,$(1)/obj/%.o,$(filter-out $(MAINS),$(ROOMS)))
 	@mkdir -p $$(@D)
-	$$(call SAY,cc $$@)$(2) -MMD -MP -I. -o $$@ $$^ -Wl,--gc-sections $(3) -lcheck_pic -lsubunit -lrt -lm -pthread
+	$$(call SAY,cc $$@)$(2) -MMD -MP -MF $$@.d -I. -o $$@ $$(filter %.c %.o,$$^) -Wl,--gc-sections $(3) -lcheck_pic -lsubunit -lrt -lm -pthread
 -include $(UNITS:%=$(1)/tests/%.d)
 endef
 $(eval $(call TESTS,build,$$(COMPILE) -pie,$$(CDB_LIBS) $$(OWFAT_LIBS)))

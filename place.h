@@ -13,7 +13,8 @@ enum {
 enum place_kind {
     PLACE_SPOOL,   /* nothing said: SPOOL */
     PLACE_MAILDIR, /* a path that ends in a slash, relative to the working directory */
-    PLACE_REPLY    /* a scripted reply to RCPT: NNN text, NNN from 400 to 599 */
+    PLACE_REPLY /* a scripted reply to RCPT: NNN text, NNN from 400 to 559, as replies have it (RFC 5321 4.2)
+                 */
 };
 
 /* The kind of `value`. NULL on success, else why it is no place. */

@@ -18,7 +18,7 @@ enum {
     WIRE_OUT = 2560    /* output buffer: replies of a pipelined group that go out in one write */
 };
 
-/* Why nothing more can be read. Stays what it first became. */
+/* Why nothing more can be read. Stays what it first became, but for WIRE_LOST, which overrides. */
 enum wire_end {
     WIRE_OPEN,
     WIRE_EOF,     /* the client closed */
