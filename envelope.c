@@ -60,7 +60,7 @@ const struct reply *envelope_rcpt(struct session *s, struct slice argument)
     struct transaction *t = &s->transaction;
     struct address a;
     struct parameter p;
-    struct visit visit = {.recipient = &a};
+    struct visit visit = {.recipient = &a, .place = {"", 0}};
     char text[TRANSACTION_ADDRESS];
 
     pace_recipient(s);
