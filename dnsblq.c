@@ -22,7 +22,6 @@ struct settings {
     int64_t patience; /* nanoseconds for all lists together */
 };
 
-/* A number, 1 at least, as the thing it counts. */
 static const char *scan_threshold(const char *text, struct settings *s)
 {
     unsigned long long n;
@@ -45,8 +44,8 @@ static const char *scan_timeout(const char *text, struct settings *s)
         return "not a number of seconds";
     for (size_t n = part.n; n < 3; n++)
         ms *= 10;
-    if (seconds > TIMEOUT_MAX || seconds * 1000 + ms == 0 || seconds * 1000 + ms > TIMEOUT_MAX * 1000ULL)
-        return "not more than 0 and up to 60 seconds";
+    if (seconds > TIMEOUT_MAX || seconds * 1000 + ms > TIMEOUT_MAX * 1000ULL)
+        return "out of range";
     s->patience = (int64_t)(seconds * 1000 + ms) * (SECOND / 1000);
     return NULL;
 }
@@ -111,8 +110,7 @@ static bool has_answer(const struct dnsbl *d)
     return !d->n;
 }
 
-/* Addresses ------------------------------------------------------------------------------------------------
- */
+/* Addresses ------------------------------------------------------------------------------------------ */
 
 static void print_item(const char *client, const struct dnsbl_item *item)
 {
@@ -192,8 +190,7 @@ static int ask_about_all(struct dnsbl *d, const struct settings *s, char **addre
     return code;
 }
 
-/* Lists ----------------------------------------------------------------------------------------------------
- */
+/* Lists ---------------------------------------------------------------------------------------------- */
 
 /* What a list must have, and must not (RFC 5782 5). */
 enum { LISTED, UNLISTED, LISTED6, UNLISTED6, PROBES };
