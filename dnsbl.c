@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-/* Lists ------------------------------------------------------------------------------------------------- */
+/* Lists ---------------------------------------------------------------------------------------------- */
 
 static bool is_between(struct slice *rest)
 {
@@ -190,7 +190,7 @@ const char *dnsbl_word(enum dnsbl_state state)
     return words[state];
 }
 
-/* Answers ----------------------------------------------------------------------------------------------- */
+/* Answers -------------------------------------------------------------------------------------------- */
 
 /* Where we are in the answer section of a packet. */
 struct reader {
@@ -300,7 +300,7 @@ size_t dnsbl_read_text(char out[DNSBL_TEXT], const char *packet, size_t n)
     return length;
 }
 
-/* Questions --------------------------------------------------------------------------------------------- */
+/* Questions ------------------------------------------------------------------------------------------ */
 
 /* Ids and ports that cannot be guessed: without a seed libowfat's are always the same. */
 static bool seed(void)
@@ -494,7 +494,7 @@ void dnsbl_take(struct dnsbl *d, const struct pollfd *fds, size_t n)
     }
 }
 
-/* Verdict ----------------------------------------------------------------------------------------------- */
+/* Verdict -------------------------------------------------------------------------------------------- */
 
 int dnsbl_score(const struct dnsbl *d)
 {
