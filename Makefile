@@ -24,7 +24,7 @@ SMTPD = smtpd why serve content envelope door pace lists foreign dnsbl session r
         qqueue trace transaction table \
         place client config log wire body command address ip deadline
 MKCDB = mkcdb replace entry place address command ip
-DNSBLQ = dnsblq dnsbl replace log command ip deadline
+DNSBLQ = dnsblq dnsbl dnslist replace log command ip deadline
 ROOMS = $(sort $(SMTPD) $(MKCDB) $(DNSBLQ))
 MAINS = smtpd mkcdb dnsblq
 

@@ -5,182 +5,6 @@
 #include <string.h>
 #include <sys/random.h>
 
-/* Lists ---------------------------------------------------------------------------------------------- */
-
-static bool is_between(struct slice *rest)
-{
-    return rest->n &&
-           (*rest->p == ',' || *rest->p == ' ' || *rest->p == '\t' || *rest->p == '\r' || *rest->p == '\n');
-}
-
-static bool take(struct slice *rest, const char *token)
-{
-    if (!slice_starts(*rest, token))
-        return false;
-    *rest = slice_after(*rest, strlen(token));
-    return true;
-}
-
-/* Takes a number off `rest`, of `digits` digits at most. */
-static bool take_number(struct slice *rest, unsigned digits, unsigned *number)
-{
-    unsigned n = 0;
-
-    for (*number = 0; n < rest->n && rest->p[n] >= '0' && rest->p[n] <= '9'; n++) {
-        if (n == digits)
-            return false;
-        *number = *number * 10 + (unsigned)(rest->p[n] - '0');
-    }
-    *rest = slice_after(*rest, n);
-    return n;
-}
-
-/* One number, or a range of them in brackets. */
-static bool take_range(struct slice *rest, bool in_brackets, bool octets[256])
-{
-    unsigned low, high;
-
-    if (!take_number(rest, 3, &low))
-        return false;
-    high = low;
-    if (in_brackets && take(rest, "..") && !take_number(rest, 3, &high))
-        return false;
-    if (low > high || high > 255)
-        return false;
-    memset(octets + low, true, high - low + 1);
-    return true;
-}
-
-static bool take_octets(struct slice *rest, bool octets[256])
-{
-    if (!take(rest, "["))
-        return take_range(rest, false, octets);
-    do {
-        if (!take_range(rest, true, octets))
-            return false;
-    } while (take(rest, ";"));
-    return take(rest, "]");
-}
-
-/* A filter as what each octet of an address may be. */
-static bool scan_filter(struct slice text, bool octets[4][256])
-{
-    memset(octets, false, 4 * sizeof *octets);
-    for (size_t i = 0; i < 4; i++)
-        if ((i && !take(&text, ".")) || !take_octets(&text, octets[i]))
-            return false;
-    return !text.n;
-}
-
-static bool is_error_code(const unsigned char a[4])
-{
-    return a[0] == 127 && ((a[1] == 255 && a[2] == 255) || (a[1] == 0 && a[2] == 0 && a[3] == 255));
-}
-
-static bool counts(const unsigned char a[4])
-{
-    return a[0] == 127 && !is_error_code(a) && memcmp(a, "\177\0\0\1", 4);
-}
-
-/* Some answer that counts does match. */
-static bool can_match(bool octets[4][256])
-{
-    if (!octets[0][127])
-        return false;
-    for (unsigned b = 0; b < 256; b++)
-        for (unsigned c = 0; octets[1][b] && c < 256; c++)
-            for (unsigned e = 0; octets[2][c] && e < 256; e++)
-                if (octets[3][e] &&
-                    counts((unsigned char[4]){127, (unsigned char)b, (unsigned char)c, (unsigned char)e}))
-                    return true;
-    return false;
-}
-
-static bool is_alphanumeric(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-/* As in a host name, but an underscore is a letter. */
-static bool is_zone(struct slice text)
-{
-    size_t label = 0;
-
-    if (!text.n || text.n > DNSBL_ZONE)
-        return false;
-    for (size_t i = 0; i < text.n; i++) {
-        char c = text.p[i];
-        if (c == '.' ? !label || text.p[i - 1] == '-'
-                     : !is_alphanumeric(c) && c != '_' && (c != '-' || !label))
-            return false;
-        label = c == '.' ? 0 : label + 1;
-        if (label > 63)
-            return false;
-    }
-    return label && text.p[text.n - 1] != '-';
-}
-
-static bool scan_weight(struct slice text, int *weight)
-{
-    unsigned number;
-    int sign = take(&text, "-") ? -1 : 1;
-
-    if (sign > 0)
-        take(&text, "+");
-    if (!take_number(&text, 4, &number) || number > DNSBL_WEIGHT || text.n)
-        return false;
-    *weight = sign * (int)number;
-    return true;
-}
-
-/* What stands before `mark`; the rest, without the mark, to *behind, whose p is NULL where there is none. */
-static struct slice split(struct slice text, char mark, struct slice *behind)
-{
-    const char *at = memchr(text.p, mark, text.n);
-
-    *behind = (struct slice){NULL, 0};
-    if (!at)
-        return text;
-    *behind = slice_after(text, (size_t)(at - text.p) + 1);
-    return (struct slice){text.p, (size_t)(at - text.p)};
-}
-
-static const char *parse_list(struct slice text, struct dnsbl_list *list)
-{
-    struct slice weight;
-    bool octets[4][256];
-
-    text = split(text, '*', &weight);
-    list->zone = split(text, '=', &list->filter);
-    list->weight = 1;
-    if (!is_zone(list->zone))
-        return "bad zone";
-    if (list->filter.p && !scan_filter(list->filter, octets))
-        return "bad filter";
-    if (list->filter.p && !can_match(octets))
-        return "a filter that no answer can match";
-    return weight.p && !scan_weight(weight, &list->weight) ? "bad weight" : NULL;
-}
-
-const char *dnsbl_parse(struct slice text, struct dnsbl_set *set)
-{
-    for (set->n = 0;;) {
-        while (is_between(&text))
-            text = slice_after(text, 1);
-        if (!text.n)
-            return NULL;
-        struct slice word = text;
-        while (text.n && !is_between(&text))
-            text = slice_after(text, 1);
-        word.n -= text.n;
-        if (set->n == DNSBL_LISTS)
-            return "too many lists";
-        const char *why = parse_list(word, &set->list[set->n++]);
-        if (why)
-            return why;
-    }
-}
-
 const char *dnsbl_word(enum dnsbl_state state)
 {
     static const char *const words[] = {
@@ -242,17 +66,7 @@ static int next_record(struct reader *r, const char type[2], struct slice *data)
     return 0;
 }
 
-static bool matches(const struct dnsbl_list *list, const unsigned char a[4])
-{
-    bool octets[4][256];
-
-    if (!list->filter.n)
-        return true;
-    return scan_filter(list->filter, octets) && octets[0][a[0]] && octets[1][a[1]] && octets[2][a[2]] &&
-           octets[3][a[3]];
-}
-
-enum dnsbl_state dnsbl_judge(const struct dnsbl_list *list, const char *packet, size_t n,
+enum dnsbl_state dnsbl_judge(const struct dnslist *list, const char *packet, size_t n,
                              unsigned char answer[4])
 {
     enum dnsbl_state state = DNSBL_MISS;
@@ -265,18 +79,17 @@ enum dnsbl_state dnsbl_judge(const struct dnsbl_list *list, const char *packet, 
         return DNSBL_FAILED;
     if (!r.exists)
         return DNSBL_MISS;
-    for (bool first = true; (found = next_record(&r, DNS_T_A, &data)) > 0;) {
+    for (bool first = true; (found = next_record(&r, DNS_T_A, &data)) > 0; first = false) {
         const unsigned char *a = (const unsigned char *)data.p;
         if (data.n != 4)
             return DNSBL_FAILED;
-        bool hit = counts(a) && matches(list, a), error = a[0] != 127 || is_error_code(a);
-        if (first || hit || (error && state == DNSBL_MISS))
+        enum dnslist_meaning meaning = dnslist_read(list, a);
+        if (first || meaning == DNSLIST_LISTED || (meaning == DNSLIST_WRONG && state == DNSBL_MISS))
             memcpy(answer, a, 4);
-        if (hit)
+        if (meaning == DNSLIST_LISTED)
             return DNSBL_HIT;
-        if (error)
+        if (meaning == DNSLIST_WRONG)
             state = DNSBL_ERROR;
-        first = false;
     }
     return found < 0 ? DNSBL_FAILED : state;
 }
@@ -319,7 +132,7 @@ static bool seed(void)
 static bool ask(struct dnsbl *d, struct dns_transmit *tx, struct slice zone, const char type[2])
 {
     static const char any[16];
-    char text[IP_REVERSED + 1 + DNSBL_ZONE], *name = NULL;
+    char text[IP_REVERSED + 1 + DNSLIST_ZONE], *name = NULL;
     size_t n = d->name_len;
 
     memset(tx, 0, sizeof *tx);
@@ -358,7 +171,7 @@ static size_t find_zone(const struct dnsbl *d, struct slice zone)
     return i;
 }
 
-static void add_lists(struct dnsbl *d, const struct dnsbl_set *set, bool is_white)
+static void add_lists(struct dnsbl *d, const struct dnslists *set, bool is_white)
 {
     for (size_t i = 0; i < set->n; i++) {
         struct dnsbl_item *item = &d->item[d->n];
@@ -386,8 +199,8 @@ static void send_all(struct dnsbl *d)
     }
 }
 
-void dnsbl_ask(struct dnsbl *d, const struct dnsbl_set *white, const struct dnsbl_set *black,
-               struct slice name, int threshold, instant deadline)
+void dnsbl_ask(struct dnsbl *d, const struct dnslists *white, const struct dnslists *black, struct slice name,
+               int threshold, instant deadline)
 {
     d->n = d->text_len = 0;
     d->threshold = threshold;
@@ -401,10 +214,10 @@ void dnsbl_ask(struct dnsbl *d, const struct dnsbl_set *white, const struct dnsb
     send_all(d);
 }
 
-void dnsbl_begin(struct dnsbl *d, const struct dnsbl_set *white, const struct dnsbl_set *black,
+void dnsbl_begin(struct dnsbl *d, const struct dnslists *white, const struct dnslists *black,
                  const struct ip *client, int threshold, instant deadline)
 {
-    static const struct dnsbl_set none;
+    static const struct dnslists none;
     char name[IP_REVERSED];
 
     if (client && !ip_is_private(client))
@@ -460,8 +273,8 @@ static int step(struct dns_transmit *tx, const struct pollfd *fd, const struct t
     const bool is_udp = tx->tcpstate == 0;
     int r = dns_transmit_get(tx, fd, wall);
 
-    if (r == 0 && is_udp && tx->tcpstate == 0 && loop == 2 && tx->udploop == loop &&
-        tx->curserver == server && (errno == EAGAIN || errno == ECONNREFUSED))
+    if (r == 0 && is_udp && tx->udploop == loop && tx->curserver == server &&
+        (errno == EAGAIN || errno == ECONNREFUSED))
         return -1;
     return r;
 }

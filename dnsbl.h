@@ -13,31 +13,14 @@
 #include <dns.h>
 
 #include "deadline.h"
+#include "dnslist.h"
 #include "ip.h"
 
 enum {
-    DNSBL_LISTS = 32,              /* of one set */
-    DNSBL_ITEMS = 2 * DNSBL_LISTS, /* of both sets */
+    DNSBL_ITEMS = 2 * DNSLIST_MAX, /* of both sets of lists */
     DNSBL_FDS = DNSBL_ITEMS + 1,   /* as many descriptors to poll, at most */
-    DNSBL_ZONE = 189,    /* longest zone: with 32 nibbles before it a name is full (RFC 1035 2.3.4) */
-    DNSBL_WEIGHT = 1000, /* highest weight, and lowest below zero */
-    DNSBL_TEXT = 200     /* longest text of a listing */
+    DNSBL_TEXT = 200               /* longest text of a listing */
 };
-
-struct dnsbl_list {
-    struct slice zone, filter; /* no filter: empty */
-    int weight;
-};
-
-struct dnsbl_set {
-    size_t n;
-    struct dnsbl_list list[DNSBL_LISTS];
-};
-
-/* Lists as Postfix's postscreen_dnsbl_sites has them: site=filter*weight, separated by commas or white space.
- * A filter is d.d.d.d, each d a number or [n..m;k;...]; without one all answers match. The weight is 1
- * where it is not given, and may be negative. What *set has points into `text`. NULL, or why not. Pure. */
-const char *dnsbl_parse(struct slice text, struct dnsbl_set *set);
 
 enum dnsbl_state {
     DNSBL_ASKED,   /* no answer yet; none ever after dnsbl_end */
@@ -54,7 +37,7 @@ const char *dnsbl_word(enum dnsbl_state state);
 /* What a DNS answer of `n` bytes says of the client in this list: never DNSBL_ASKED or DNSBL_TIMEOUT.
  * `answer` gets the address that says so; where none matched, the first there is, or 0.0.0.0. Answers count
  * when they are in 127/8, but not 127.0.0.1, nor the error codes 127.255.255.x and 127.0.0.255. Pure. */
-enum dnsbl_state dnsbl_judge(const struct dnsbl_list *list, const char *packet, size_t n,
+enum dnsbl_state dnsbl_judge(const struct dnslist *list, const char *packet, size_t n,
                              unsigned char answer[4]);
 
 /* The first TXT record of a DNS answer, DNSBL_TEXT octets at most, with ? for all but printable ASCII.
@@ -63,7 +46,7 @@ size_t dnsbl_read_text(char out[DNSBL_TEXT], const char *packet, size_t n);
 
 /* One list, asked about one client. */
 struct dnsbl_item {
-    const struct dnsbl_list *list;
+    const struct dnslist *list;
     bool is_white;
     enum dnsbl_state state;
     unsigned char answer[4]; /* as dnsbl_judge has it */
@@ -89,12 +72,12 @@ struct dnsbl {
  * unknown one nothing is asked: n is 0, the verdict DNSBL_CLEAN. The sets and their text must stay until
  * dnsbl_end. `threshold` is 1 or more. Descriptors that are not close-on-exec are open until dnsbl_end,
  * SIGPIPE must be ignored. The resolver is DNSCACHEIP's, else that of resolv.conf. */
-void dnsbl_begin(struct dnsbl *d, const struct dnsbl_set *white, const struct dnsbl_set *black,
+void dnsbl_begin(struct dnsbl *d, const struct dnslists *white, const struct dnslists *black,
                  const struct ip *client, int threshold, instant deadline);
 
 /* The same about any name of an address, as ip_reversed and ip_nibbles make them: to test lists. */
-void dnsbl_ask(struct dnsbl *d, const struct dnsbl_set *white, const struct dnsbl_set *black,
-               struct slice name, int threshold, instant deadline);
+void dnsbl_ask(struct dnsbl *d, const struct dnslists *white, const struct dnslists *black, struct slice name,
+               int threshold, instant deadline);
 
 /* What to poll: fills up to DNSBL_FDS structures and makes *until earlier where needed. Returns how many
  * there are; 0: nothing is out. */

@@ -14,10 +14,10 @@
 
 enum { EXIT_OK = 0, EXIT_NO = 1, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
 
-enum { THRESHOLD_MAX = DNSBL_LISTS * DNSBL_WEIGHT, TIMEOUT_MAX = 60 };
+enum { THRESHOLD_MAX = DNSLIST_MAX * DNSLIST_WEIGHT, TIMEOUT_MAX = 60 };
 
 struct settings {
-    struct dnsbl_set white, black;
+    struct dnslists white, black;
     int threshold;
     int64_t patience; /* nanoseconds for all lists together */
 };
@@ -52,12 +52,12 @@ static const char *scan_timeout(const char *text, struct settings *s)
 
 static const char *scan_white(const char *text, struct settings *s)
 {
-    return dnsbl_parse(slice_of(text), &s->white);
+    return dnslist_parse(slice_of(text), &s->white);
 }
 
 static const char *scan_black(const char *text, struct settings *s)
 {
-    return dnsbl_parse(slice_of(text), &s->black);
+    return dnslist_parse(slice_of(text), &s->black);
 }
 
 static bool load(struct settings *s)
@@ -196,7 +196,7 @@ static int ask_about_all(struct dnsbl *d, const struct settings *s, char **addre
 enum { LISTED, UNLISTED, LISTED6, UNLISTED6, PROBES };
 
 struct trial {
-    struct dnsbl_set white, black;
+    struct dnslists white, black;
     enum dnsbl_state state[PROBES][DNSBL_ITEMS];
 };
 
@@ -240,7 +240,7 @@ static void print_fault(const struct trial *t, size_t i, struct slice zone, cons
 static int write_table(const struct dnsbl *d, const struct trial *t, struct replace *file)
 {
     struct cdb_make cdb;
-    char key[DNSBL_ZONE];
+    char key[DNSLIST_ZONE];
 
     if (cdb_make_start(&cdb, file->fd) < 0)
         return -1;
@@ -268,7 +268,7 @@ static bool save(const struct dnsbl *d, const struct trial *t, const char *path)
     return false;
 }
 
-static void drop_filters(struct dnsbl_set *set)
+static void drop_filters(struct dnslists *set)
 {
     for (size_t i = 0; i < set->n; i++)
         set->list[i].filter.n = 0;

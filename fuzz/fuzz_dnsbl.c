@@ -65,32 +65,32 @@ static bool is_within(struct slice part, struct slice whole)
 }
 
 /* What was understood, written down again, means the same. */
-static void check_again(const struct dnsbl_list *list)
+static void check_again(const struct dnslist *list)
 {
     char text[8192];
-    struct dnsbl_set set;
+    struct dnslists set;
     int n = snprintf(text, sizeof text, "%.*s%s%.*s*%d", (int)list->zone.n, list->zone.p,
                      list->filter.n ? "=" : "", (int)list->filter.n, list->filter.n ? list->filter.p : "",
                      list->weight);
 
     MUST(n > 0 && (size_t)n < sizeof text);
-    MUST(!dnsbl_parse((struct slice){text, (size_t)n}, &set) && set.n == 1);
+    MUST(!dnslist_parse((struct slice){text, (size_t)n}, &set) && set.n == 1);
     MUST(is_same(set.list[0].zone, list->zone) && set.list[0].weight == list->weight);
     MUST(set.list[0].filter.n == list->filter.n);
 }
 
 static void check_lists(struct slice text)
 {
-    static struct dnsbl_set set;
+    static struct dnslists set;
 
-    if (dnsbl_parse(text, &set))
+    if (dnslist_parse(text, &set))
         return;
-    MUST(set.n <= DNSBL_LISTS);
+    MUST(set.n <= DNSLIST_MAX);
     for (size_t i = 0; i < set.n; i++) {
-        const struct dnsbl_list *list = &set.list[i];
+        const struct dnslist *list = &set.list[i];
         MUST(is_within(list->zone, text) && is_within(list->filter, text));
-        MUST(list->zone.n && list->zone.n <= DNSBL_ZONE);
-        MUST(list->weight >= -DNSBL_WEIGHT && list->weight <= DNSBL_WEIGHT);
+        MUST(list->zone.n && list->zone.n <= DNSLIST_ZONE);
+        MUST(list->weight >= -DNSLIST_WEIGHT && list->weight <= DNSLIST_WEIGHT);
         check_again(list);
     }
 }
@@ -106,11 +106,11 @@ static void check_hit(const unsigned char *a)
 
 static void check_answer(struct slice packet)
 {
-    struct dnsbl_set set;
+    struct dnslists set;
     unsigned char address[4];
     char text[DNSBL_TEXT];
 
-    MUST(!dnsbl_parse(slice_of("a.x b.x=127.[0..3].[0;7..255].[1..9;255]"), &set));
+    MUST(!dnslist_parse(slice_of("a.x b.x=127.[0..3].[0;7..255].[1..9;255]"), &set));
     for (size_t i = 0; i < set.n; i++) {
         enum dnsbl_state state = dnsbl_judge(&set.list[i], packet.p, packet.n, address);
         MUST(state != DNSBL_ASKED && state != DNSBL_TIMEOUT);
@@ -180,14 +180,14 @@ static void check_state(enum dnsbl_verdict *verdict)
 
 static void check_round(const uint8_t *data, size_t size)
 {
-    static struct dnsbl_set white, black;
+    static struct dnslists white, black;
     static const struct ip client = {{[10] = 0xff, 0xff, 192, 0, 2, 7}};
     enum dnsbl_verdict verdict = DNSBL_OPEN;
     struct slice text;
 
     setenv("DNSCACHEIP", "127.0.0.1.127.0.0.2", 1);
-    MUST(!dnsbl_parse(slice_of("w.x"), &white));
-    MUST(!dnsbl_parse(slice_of("a.x*2 b.x=127.0.0.[2..9]*-1 c.x A.x=127.0.0.3 w.x=127.0.0.4"), &black));
+    MUST(!dnslist_parse(slice_of("w.x"), &white));
+    MUST(!dnslist_parse(slice_of("a.x*2 b.x=127.0.0.[2..9]*-1 c.x A.x=127.0.0.3 w.x=127.0.0.4"), &black));
     wire_count = 0;
     dnsbl_begin(&d, &white, &black, &client, 2, deadline_now() + 1000 * SECOND);
     check_state(&verdict);
