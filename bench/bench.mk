@@ -2,7 +2,7 @@
 MUSLCC ?= musl-gcc
 BENCH_BIN = build/bench/bin
 BENCH_CFLAGS = -std=gnu11 -O2 -Wall -Wextra -Wshadow -Wconversion
-BENCH_LIMITS = smtpnull smtpspool sock2file empty
+BENCH_LIMITS = smtpnull smtpspool sock2file listnull empty
 BENCH_PROGRAMS = $(BENCH_LIMITS:%=$(BENCH_BIN)/%) $(BENCH_BIN)/smtpload $(BENCH_BIN)/empty-dynamic
 
 .PHONY: bench-programs

@@ -33,15 +33,25 @@ class Bench:
         self.mail_rounds = 7 if quick else 11
         self.short_rounds = 7 if quick else 15  # where a run is short: many of them outvote a disturbance
         self.seconds = 0.3  # that a short run should take
-        self.maildirs = 0
+        self.maildirs = self.rule_files = 0
         self.waits = 0
 
     def say(self, text):
         print(f"bench: {text}", file=sys.stderr, flush=True)
 
-    def server(self, program, **env):
+    def server(self, program, sessions=400, rules=None, **env):
         name = os.path.basename(program[0])
-        return Server(self.meter, program, f"{self.folder}/{name}.log", env)
+        return Server(self.meter, program, f"{self.folder}/{name}.log", env, sessions, rules)
+
+    def rules(self, *lines):
+        """These rules, compiled by tcprules."""
+        self.rule_files += 1
+        path = f"{self.folder}/rules.{self.rule_files}"
+        done = subprocess.run(["tcprules", path, f"{path}.tmp"], input="\n".join(lines) + "\n", text=True,
+                              capture_output=True)
+        if done.returncode != 0:
+            raise Failed(f"tcprules: {done.stderr.strip()}")
+        return path
 
     def maildir(self):
         """A new and empty one; none is ever used for two runs, and nothing in it is deleted."""

@@ -12,17 +12,19 @@ class Failed(Exception):
 
 
 class Server:
-    """With a Server, its `port` takes sessions. Behind the block, `cpu` holds the seconds of CPU that all of
-    them took together, tcpserver's share included."""
+    """With a Server, its `port` takes so many `sessions` at once, told by tcprules `rules` (a compiled file) about
+    their clients. Behind the block, `cpu` holds the seconds of CPU that all of them took together, tcpserver's share
+    included."""
 
-    def __init__(self, meter, program, log, env=None):
+    def __init__(self, meter, program, log, env=None, sessions=400, rules=None):
         self.meter, self.program, self.log = meter, program, log
+        self.options = ["-c", str(sessions), *(["-x", rules] if rules else [])]
         self.env = {"PATH": "/usr/local/bin:/usr/bin:/bin", **(env or {})}
         self.cpu = None
 
     def __enter__(self):
         self.group = self.meter.open()
-        command = ["tcpserver", "-1", "-HRDl0", "-b", "1000", "-c", "400", "127.0.0.1", "0", *self.program]
+        command = ["tcpserver", "-1", "-HRDl0", "-b", "1000", *self.options, "127.0.0.1", "0", *self.program]
         try:
             with open(self.log, "ab") as log:
                 self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
