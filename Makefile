@@ -20,7 +20,7 @@ CDB_CFLAGS   ?= -isystem dep/tinycdb
 CDB_LIBS     ?= dep/tinycdb/libcdb.a
 
 PROGRAMS = postern-smtpd postern-cdb postern-dnsbl
-SMTPD = smtpd why serve content envelope door pace lists foreign dnsbl session reply delivery spool maildir \
+SMTPD = smtpd why serve content envelope door pace lists foreign dnsbl dnslist session reply delivery spool maildir \
         qqueue trace transaction table \
         place client config log wire body command address ip deadline
 MKCDB = mkcdb replace entry place address command ip

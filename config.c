@@ -3,7 +3,7 @@
 #include "digits.h"
 #include "address.h"
 #include "command.h"
-#include "dnsbl.h"
+#include "dnslist.h"
 #include "place.h"
 
 #include <limits.h>
@@ -186,8 +186,8 @@ static const char *scan_pairs(const struct knob *k, const char *text, void *fiel
 
 static const char *scan_lists(const struct knob *k, const char *text, void *field)
 {
-    struct dnsbl_set set;
-    const char *why = dnsbl_parse(slice_of(text), &set);
+    struct dnslists set;
+    const char *why = dnslist_parse(slice_of(text), &set);
 
     return why ? why : scan_text(k, text, field);
 }

@@ -15,7 +15,7 @@ enum dnsbl_action { DNSBL_DROP, DNSBL_REJECT, DNSBL_TEMPFAIL, DNSBL_STORE, DNSBL
 /* How far a session goes: the stages of REFUSE and of the checks at the door. */
 enum stage { STAGE_CONNECT, STAGE_HELO, STAGE_MAIL, STAGE_RCPT, STAGE_DATA, STAGE_DOT, STAGE_NEVER };
 
-enum { CONFIG_HOST = 255 };
+enum { CONFIG_HOST = 64 }; /* octets of the host's own name (HOST_NAME_MAX) */
 
 struct config {
     const char *me; /* a domain or address literal */

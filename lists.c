@@ -6,9 +6,9 @@
 
 #define TEXT_TIME (1 * SECOND)
 
-static bool is_open(const struct lists *l)
+static bool is_open(const struct session *s)
 {
-    return l->asked && dnsbl_verdict(&l->dnsbl) == DNSBL_OPEN;
+    return s->lists_asked && dnsbl_verdict(&s->lists.dnsbl) == DNSBL_OPEN;
 }
 
 /* What a list is called before others: its zone may hold a key. DNSBL_SHOW has pairs zone=name. */
@@ -27,7 +27,7 @@ static struct slice shown_name(const struct session *s, struct slice zone)
 }
 
 /* Leaves out the lists that postern-dnsbl -c found to be no good. */
-static void leave_out_sick(struct session *s, struct dnsbl_set *set)
+static void leave_out_sick(struct session *s, struct dnslists *set)
 {
     struct slice value;
     size_t kept = 0;
@@ -42,11 +42,11 @@ static void leave_out_sick(struct session *s, struct dnsbl_set *set)
     set->n = kept;
 }
 
-static void read_set(struct session *s, const char *text, struct dnsbl_set *set)
+static void read_set(struct session *s, const char *text, struct dnslists *set)
 {
     set->n = 0;
     if (text)
-        dnsbl_parse(slice_of(text), set); /* config has seen that it is well formed */
+        dnslist_parse(slice_of(text), set); /* config has seen that it is well formed */
     if (s->config.dnsbl_sick)
         leave_out_sick(s, set);
 }
@@ -63,7 +63,7 @@ void lists_begin(struct session *s)
     read_set(s, c->dnsbl, &l->black);
     dnsbl_begin(&l->dnsbl, &l->white, &l->black, s->client.known ? &s->client.ip : NULL,
                 (int)c->dnsbl_threshold, deadline_after(deadline_now(), c->dnsbl_timeout));
-    l->asked = true;
+    s->lists_asked = true;
 }
 
 enum wire_pause lists_pause(struct session *s, instant until, enum wire_watch watch)
@@ -71,7 +71,7 @@ enum wire_pause lists_pause(struct session *s, instant until, enum wire_watch wa
     struct dnsbl *d = &s->lists.dnsbl;
     struct pollfd *fds = s->lists.fds;
 
-    while (is_open(&s->lists)) {
+    while (is_open(s)) {
         instant next = until;
         size_t n = dnsbl_prepare(d, fds + 1, &next);
         enum wire_pause p = wire_pause_with(&s->wire, next, watch, fds, n);
@@ -81,7 +81,7 @@ enum wire_pause lists_pause(struct session *s, instant until, enum wire_watch wa
         if (p == WIRE_DUE && until <= next)
             return p;
     }
-    if (s->lists.asked && dnsbl_verdict(d) == DNSBL_WELCOME)
+    if (s->lists_asked && dnsbl_verdict(d) == DNSBL_WELCOME)
         return WIRE_OTHER;
     return wire_pause(&s->wire, until, watch);
 }
@@ -152,7 +152,7 @@ static void await(struct session *s, bool text)
     struct pollfd *fds = s->lists.fds;
     struct slice ignored;
 
-    while (text ? !dnsbl_text(&l->dnsbl, &ignored) : is_open(l)) {
+    while (text ? !dnsbl_text(&l->dnsbl, &ignored) : is_open(s)) {
         instant next = INT64_MAX;
         size_t n = dnsbl_prepare(&l->dnsbl, fds + 1, &next);
         if (wire_pause_with(&s->wire, next, WIRE_WATCH_NOTHING, fds, n) == WIRE_GONE)
@@ -197,7 +197,7 @@ static void hear(struct session *s)
     const char *code = codes[s->config.dnsbl_action];
 
     await(s, false);
-    if (is_open(l))
+    if (is_open(s))
         return; /* the session is over */
     l->heard = true;
     log_verdict(s);
@@ -218,7 +218,7 @@ const struct reply *lists_refusal(struct session *s, enum stage stage, const cha
                                         [DNSBL_WELCOME] = "in RWL"};
     struct lists *l = &s->lists;
 
-    if (!l->asked || stages[s->config.dnsbl_action] != stage)
+    if (!s->lists_asked || stages[s->config.dnsbl_action] != stage)
         return NULL;
     if (!l->heard)
         hear(s);
@@ -233,7 +233,7 @@ size_t lists_hits(const struct session *s, char *out, size_t room)
     const struct lists *l = &s->lists;
     size_t n = 0;
 
-    for (size_t i = 0; l->heard && i < l->dnsbl.n; i++) {
+    for (size_t i = 0; s->lists_asked && l->heard && i < l->dnsbl.n; i++) {
         const struct dnsbl_item *item = &l->dnsbl.item[i];
         struct slice name = shown_name(s, item->list->zone);
         if (item->state != DNSBL_HIT || room - n < name.n + LISTS_HIT)

@@ -12,7 +12,7 @@
 #include "deadline.h"
 #include "slice.h"
 
-enum { LOG_LINE = 1536, LOG_VALUE = 256, LOG_PREFIX = 128 };
+enum { LOG_LINE = 1408, LOG_VALUE = 256, LOG_PREFIX = 128 };
 
 struct log_room {
     char line[LOG_LINE];

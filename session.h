@@ -22,9 +22,9 @@ enum {
 
 /* What DNS lists say; see lists.h. */
 struct lists {
-    bool asked, heard;    /* questions were sent; the verdict is known and logged */
+    bool heard;           /* the verdict is known and logged */
     struct reply refusal; /* what follows from it; no text: nothing */
-    struct dnsbl_set white, black;
+    struct dnslists white, black;
     struct table sick;
     char reply[512];
     struct pollfd fds[1 + DNSBL_FDS]; /* as for wire_pause_with */
@@ -38,6 +38,7 @@ struct session {
     bool greeted, esmtp; /* HELO or EHLO was said; it was EHLO */
     bool closing;        /* the reply that was sent is the last one */
     bool turned_away;    /* nothing but QUIT is left to this client */
+    bool lists_asked;    /* DNS lists were; s->lists is in use */
     const char *ended;   /* why, for the log; NULL: not yet */
     uint64_t errors, noops, vrfys, rcpts;
     uint64_t messages, messages_begun; /* accepted; for which DATA was said */
@@ -47,6 +48,7 @@ struct session {
     struct table domains, mailboxes, badsenders;
     struct client client;
     struct config config;
+    struct config_room config_room;
     char id[SESSION_ID];
     size_t helo_len, from_len, to_len;
     char helo[TRACE_HELO];
@@ -55,7 +57,6 @@ struct session {
 
     struct log_room log_room;
     struct wire_room wire_room;
-    struct config_room config_room;
     char from[SESSION_PATH], to[SESSION_PATH]; /* of the last MAIL and RCPT, as they are logged */
     struct transaction_room transaction_room;
     struct table_room table_room[4];

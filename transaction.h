@@ -16,9 +16,9 @@ enum {
 
 /* Apart from the rest, so that a session without a message never touches it. */
 struct transaction_room {
-    char sender[ADDRESS_FMT];              /* as address_fmt has it */
-    const char *place[TRANSACTION_PLACES]; /* each a C string */
+    char sender[ADDRESS_FMT]; /* as address_fmt has it */
     char arena[TRANSACTION_ARENA];
+    const char *place[TRANSACTION_PLACES]; /* each a C string */
 };
 
 struct transaction {
