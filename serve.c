@@ -181,8 +181,6 @@ static const struct reply *check_command(struct session *s, const struct verb *v
     struct visit visit = {0};
     const struct reply *r;
 
-    if (!v)
-        return &reply_unknown;
     if (s->turned_away && v->run != quit)
         return &reply_turned_away;
     if ((r = check_state(s, v->state)) || (r = check_argument(v->argument, argument)))
@@ -196,21 +194,21 @@ static void obey(struct session *s, struct slice line)
 {
     struct command c = command_parse(line);
     const struct verb *v = find_verb(c.verb);
-    const struct reply *r = v ? NULL : pace_foreign(s, line);
+    const struct reply *r;
 
-    if (r) {
+    if (!v && (r = pace_foreign(s, line))) {
         session_reply(s, r);
         return;
     }
-    r = check_command(s, v, c.argument);
-    bool refused = r;
-    if (!refused)
+    r = v ? check_command(s, v, c.argument) : &reply_unknown;
+    bool run = v && !r;
+    if (run)
         r = v->run(s, c.argument);
     if (!r)
         return; /* the client is gone */
     r = count_error(s, r);
-    if (refused || v->run != content_data) /* that one logs its message itself */
-        log_command(s, v, c, !refused, r);
+    if (!run || v->run != content_data) /* that one logs its message itself */
+        log_command(s, v, c, run, r);
     session_reply(s, r);
 }
 
