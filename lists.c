@@ -29,13 +29,20 @@ static struct slice shown_name(const struct session *s, struct slice zone)
 /* Leaves out the lists that postern-dnsbl -c found to be no good. */
 static void leave_out_sick(struct session *s, struct dnslists *set)
 {
+    struct table *sick = &s->lists.sick;
+    char key[DNSLIST_ZONE];
     struct slice value;
     size_t kept = 0;
 
     for (size_t i = 0; i < set->n; i++) {
-        int r = table_find(&s->lists.sick, set->list[i].zone, &value);
-        if (r < 0)
-            session_log_trouble(s, "lookup", s->lists.sick.path, errno, 0);
+        size_t n = set->list[i].zone.n;
+        memcpy(key, set->list[i].zone.p, n);
+        case_lowerb(key, n);
+        int r = sick->path ? table_find(sick, (struct slice){key, n}, &value) : 0;
+        if (r < 0) {
+            session_log_trouble(s, "lookup", sick->path, errno, 0);
+            sick->path = NULL; /* once is enough */
+        }
         if (r <= 0)
             set->list[kept++] = set->list[i];
     }
