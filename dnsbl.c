@@ -340,6 +340,20 @@ enum dnsbl_verdict dnsbl_verdict(const struct dnsbl *d)
     return least >= d->threshold ? DNSBL_LISTED : most < d->threshold ? DNSBL_CLEAN : DNSBL_OPEN;
 }
 
+bool dnsbl_may_be_listed(const struct dnsbl *d)
+{
+    int most = dnsbl_score(d);
+
+    for (size_t i = 0; i < d->n; i++) {
+        const struct dnsbl_item *item = &d->item[i];
+        if (item->is_white && item->state == DNSBL_HIT)
+            return false;
+        if (item->state == DNSBL_ASKED && !item->is_white && item->list->weight > 0)
+            most += item->list->weight;
+    }
+    return most >= d->threshold;
+}
+
 int dnsbl_decider(const struct dnsbl *d)
 {
     const enum dnsbl_verdict verdict = dnsbl_verdict(d);

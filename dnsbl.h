@@ -96,6 +96,9 @@ enum dnsbl_verdict {
 /* Known as soon as no answer that is still out can change it. */
 enum dnsbl_verdict dnsbl_verdict(const struct dnsbl *d);
 
+/* False once the verdict cannot be DNSBL_LISTED any more, though a white list may still have to answer. */
+bool dnsbl_may_be_listed(const struct dnsbl *d);
+
 /* The weights of all hits so far; white lists have no part in it. */
 int dnsbl_score(const struct dnsbl *d);
 

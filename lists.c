@@ -11,6 +11,12 @@ static bool is_open(const struct session *s)
     return s->lists_asked && dnsbl_verdict(&s->lists.dnsbl) == DNSBL_OPEN;
 }
 
+/* A white list alone can change nothing for a client that no other list has. */
+static bool is_undecided(const struct session *s)
+{
+    return is_open(s) && dnsbl_may_be_listed(&s->lists.dnsbl);
+}
+
 /* What a list is called before others: its zone may hold a key. DNSBL_SHOW has pairs zone=name. */
 static struct slice shown_name(const struct session *s, struct slice zone)
 {
@@ -159,7 +165,7 @@ static void await(struct session *s, bool text)
     struct pollfd *fds = s->lists.fds;
     struct slice ignored;
 
-    while (text ? !dnsbl_text(&l->dnsbl, &ignored) : is_open(s)) {
+    while (text ? !dnsbl_text(&l->dnsbl, &ignored) : is_undecided(s)) {
         instant next = INT64_MAX;
         size_t n = dnsbl_prepare(&l->dnsbl, fds + 1, &next);
         if (wire_pause_with(&s->wire, next, WIRE_WATCH_NOTHING, fds, n) == WIRE_GONE)
@@ -204,7 +210,7 @@ static void hear(struct session *s)
     const char *code = codes[s->config.dnsbl_action];
 
     await(s, false);
-    if (is_open(s))
+    if (is_undecided(s))
         return; /* the session is over */
     l->heard = true;
     log_verdict(s);
@@ -219,7 +225,7 @@ const struct reply *lists_refusal(struct session *s, enum stage stage, const cha
         [DNSBL_DROP] = STAGE_CONNECT, [DNSBL_REJECT] = STAGE_RCPT, [DNSBL_TEMPFAIL] = STAGE_RCPT,
         [DNSBL_STORE] = STAGE_DATA,   [DNSBL_LOG] = STAGE_RCPT,
     };
-    static const char *const rules[] = {[DNSBL_OPEN] = "not known",
+    static const char *const rules[] = {[DNSBL_OPEN] = "not listed",
                                         [DNSBL_CLEAN] = "not listed",
                                         [DNSBL_LISTED] = "listed",
                                         [DNSBL_WELCOME] = "in RWL"};
