@@ -10,7 +10,8 @@ from harness import BUILD, CLIENT, LIMIT, ROOT, Place, await_that
 DNSBL = str(BUILD / "postern-dnsbl")
 CLIENT6 = "2001:db8:1:2:3:4:567:89ab"
 OK, NO, WRONG, TROUBLE = 0, 1, 100, 111
-LONG, SHORT = "50", "1"  # a deadline that is never met, and one that always is
+# A deadline that is never met, though it comes before libowfat's second wait is over; and one that always is.
+LONG, SHORT = "10", "1"
 
 LISTED = {CLIENT: "127.0.0.2", CLIENT6: "127.0.0.6"}
 # What a sound list has (RFC 5782 5).
@@ -103,6 +104,14 @@ class Settings(unittest.TestCase):
                                   stderr=subprocess.PIPE, check=False)
         self.assertEqual(done.returncode, TROUBLE)
         self.assertIn(b"output: ", done.stderr)
+
+    def test_a_reader_that_is_gone_is_trouble(self):
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run([DNSBL, "10.0.0.1"], env=environment(DNSBL="x"), stdout=writer, timeout=LIMIT,
+                              stderr=subprocess.PIPE, check=False)
+        os.close(writer)
+        self.assertEqual(done.returncode, TROUBLE)
 
 
 @unittest.skipIf(why_not(), why_not())
@@ -282,10 +291,13 @@ class Verdicts(unittest.TestCase):
 
 
 def cdb_records(data):
+    """All records of a cdb; no key is there twice."""
     at, end, found = 2048, int.from_bytes(data[:4], "little"), {}
     while at < end:
         k, v = (int.from_bytes(data[at + i:at + i + 4], "little") for i in (0, 4))
-        found[data[at + 8:at + 8 + k].decode()] = data[at + 8 + k:at + 8 + k + v].decode()
+        key = data[at + 8:at + 8 + k].decode()
+        assert key not in found, key
+        found[key] = data[at + 8 + k:at + 8 + k + v].decode()
         at += 8 + k + v
     return found
 
@@ -332,8 +344,9 @@ class Tests(unittest.TestCase):
 
     def test_filters_are_no_matter(self):
         with self.serve() as server:
-            run = Run("-t", DNSBL="sound.x=127.0.0.9 sound.x=127.0.0.8*2", DNSCACHEIP=server.address)
-        self.assertEqual((run.code, len(run.lines)), (OK, 1))
+            run = Run("-t", DNSBL="sound.x=127.0.0.9 sound.x=127.0.0.8*2", RWL="four.x=127.0.0.9",
+                      DNSCACHEIP=server.address)
+        self.assertEqual((run.code, len(run.lines)), (OK, 2))
 
     def test_silent_list(self):
         with Server(sound_x=Zone(SOUND), silent_x=Zone(silent=True)) as server:
