@@ -67,7 +67,7 @@ static int load(const char *first, const char *second, const char *third)
     return config_load(&c, &config_room, environment, remember, complaints);
 }
 
-/* DESIGN.md's table. NULL: unset. */
+/* What holds where nothing is set. NULL: unset. */
 static const struct {
     const char *name, *want;
 } presets[] = {
