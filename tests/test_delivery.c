@@ -1,11 +1,11 @@
 #define _GNU_SOURCE
 #include "delivery.h"
+#include "tests/folder.h"
 #include "tests/unit.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,33 +14,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char folder[] = "/tmp/postern-delivery-XXXXXX";
 static struct transaction_room room;
 static struct transaction t;
 static struct client client;
 static struct trace trace;
 static struct delivery d;
 static char found[1 << 16];
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-    (void)st;
-    (void)type;
-    (void)at;
-    return remove(path);
-}
-
-static void make_folder(void)
-{
-    if (!mkdtemp(folder) || chdir(folder) < 0)
-        abort();
-}
-
-static void remove_folder(void)
-{
-    if (chdir("/") < 0 || nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS) < 0)
-        abort();
-}
 
 static void begin_transaction(void)
 {

@@ -1,11 +1,11 @@
 /* Small shell programs stand for qmail-queue: a message on descriptor 0, its envelope on 1. */
 #define _GNU_SOURCE
 #include "qqueue.h"
+#include "tests/folder.h"
 #include "tests/unit.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,31 +16,10 @@
 #define READ_ALL "cat >message; cat <&1 >envelope; "
 #define MS (SECOND / 1000)
 
-static char folder[] = "/tmp/postern-qqueue-XXXXXX";
 static struct transaction_room room;
 static struct transaction t;
 static struct qqueue q;
 static char text[1 << 20], found[1 << 20];
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-    (void)st;
-    (void)type;
-    (void)at;
-    return remove(path);
-}
-
-static void make_folder(void)
-{
-    if (!mkdtemp(folder) || chdir(folder) < 0)
-        abort();
-}
-
-static void remove_folder(void)
-{
-    if (chdir("/") < 0 || nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS) < 0)
-        abort();
-}
 
 /* Every test has a working directory of its own below it. */
 static void enter(void)

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "spool.h"
+#include "tests/folder.h"
 #include "tests/unit.h"
 
 #include <dirent.h>
@@ -13,28 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char folder[] = "/tmp/postern-spool-XXXXXX", other[] = "/dev/shm/postern-spool-XXXXXX";
+static char other[] = "/dev/shm/postern-spool-XXXXXX";
 static struct spool s;
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-    (void)st;
-    (void)type;
-    (void)at;
-    return remove(path);
-}
-
-static void make_folder(void)
-{
-    if (!mkdtemp(folder) || chdir(folder) < 0)
-        abort();
-}
-
-static void remove_folder(void)
-{
-    if (chdir("/") < 0 || nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS) < 0)
-        abort();
-}
 
 /* Every test has a working directory of its own below it. */
 static void enter(void)
