@@ -42,6 +42,17 @@ static const char *scan_text(const struct knob *k, const char *text, void *field
     return NULL;
 }
 
+/* Text with tabs between its words, too. */
+static const char *scan_words(const struct knob *k, const char *text, void *field)
+{
+    (void)k;
+    for (const char *p = text; *p; p++)
+        if ((*p < ' ' && *p != '\t') || *p > '~')
+            return "not printable ASCII";
+    *(const char **)field = text;
+    return NULL;
+}
+
 static const char *scan_greeting(const struct knob *k, const char *text, void *field)
 {
     if (strlen(text) > 200)
@@ -179,13 +190,9 @@ static const char *scan_pairs(const struct knob *k, const char *text, void *fiel
         size_t n = strcspn(p, " ,\t"), zone = strcspn(p, "= ,\t");
         if (!zone || zone + 1 >= n || p[zone] != '=')
             return "not pairs of zone=name";
-        for (; n; n--, p++)
-            if (*p < ' ' || *p > '~')
-                return "not printable ASCII";
+        p += n;
     }
-    (void)k;
-    *(const char **)field = text;
-    return NULL;
+    return scan_words(k, text, field);
 }
 
 static const char *scan_lists(const struct knob *k, const char *text, void *field)
@@ -193,9 +200,7 @@ static const char *scan_lists(const struct knob *k, const char *text, void *fiel
     struct dnslists set;
     const char *why = dnslist_parse(slice_of(text), &set);
 
-    (void)k;
-    *(const char **)field = text;
-    return why;
+    return why ? why : scan_words(k, text, field);
 }
 
 static const char *const stages[] = {"connect", "helo", "mail", "rcpt", "data", "dot", NULL};
