@@ -6,12 +6,21 @@
 #define ERROR_DELAY_MOST (30 * SECOND)
 #define FIRST_BYTES (1 * SECOND) /* for input that poll(2) promised */
 
+/* Up to an AUTH, which may bring a password along. */
+static struct slice without_secret(struct slice said)
+{
+    for (size_t i = 0; i + 4 <= said.n; i++)
+        if (slice_starts(slice_after(said, i), "AUTH"))
+            return (struct slice){said.p, i + 4};
+    return said;
+}
+
 static void log_early(struct session *s, const char *at, struct slice said)
 {
     log_event(&s->log, "early");
     log_string(&s->log, "at", at);
     log_number(&s->log, "bytes", said.n);
-    log_bytes(&s->log, "data", said);
+    log_bytes(&s->log, "data", without_secret(said));
     log_end(&s->log);
 }
 
