@@ -149,9 +149,12 @@ static const struct reply *commit(struct session *s, const char *id)
 {
     struct visit visit = {0};
     const struct reply *r = delivery_reply(s, delivery_commit(&s->delivery, queue_limit(s)), id);
-    const struct reply *refusal = r->reason ? NULL : door_ask(s, STAGE_DOT, &visit);
 
-    return refusal ? refusal : r;
+    if (r->reason)
+        return r;
+    s->messages_kept++;
+    const struct reply *refusal = door_ask(s, STAGE_DOT, &visit);
+    return refusal ? refusal : accepted(s, id);
 }
 
 const struct reply *content_data(struct session *s, struct slice argument)

@@ -16,7 +16,7 @@ static const struct reply *lookup_trouble(struct session *s, const struct table 
 static const struct reply *check_messages(struct session *s, struct visit *v)
 {
     (void)v;
-    return s->config.maxmsgs && s->messages >= s->config.maxmsgs ? &reply_messages : NULL;
+    return s->config.maxmsgs && s->messages_kept >= s->config.maxmsgs ? &reply_messages : NULL;
 }
 
 static const struct reply *check_sender(struct session *s, struct visit *v)

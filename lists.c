@@ -79,7 +79,8 @@ void lists_begin(struct session *s)
     s->lists_asked = true;
 }
 
-enum wire_pause lists_pause(struct session *s, instant until, enum wire_watch watch)
+/* Takes answers until the verdict is known: WIRE_OTHER, or until something else ends the pause. */
+static enum wire_pause take_answers(struct session *s, instant until, enum wire_watch watch)
 {
     struct dnsbl *d = &s->lists.dnsbl;
     struct pollfd *fds = s->lists.fds;
@@ -94,9 +95,23 @@ enum wire_pause lists_pause(struct session *s, instant until, enum wire_watch wa
         if (p == WIRE_DUE && until <= next)
             return p;
     }
-    if (s->lists_asked && dnsbl_verdict(d) == DNSBL_WELCOME)
-        return WIRE_OTHER;
+    return WIRE_OTHER;
+}
+
+enum wire_pause lists_pause(struct session *s, instant until, enum wire_watch watch)
+{
+    enum wire_pause p = take_answers(s, until, watch);
+
+    if (p != WIRE_OTHER || (s->lists_asked && dnsbl_verdict(&s->lists.dnsbl) == DNSBL_WELCOME))
+        return p;
     return wire_pause(&s->wire, until, watch);
+}
+
+enum wire_pause lists_listen(struct session *s)
+{
+    if (!is_open(s) || wire_is_ahead(&s->wire))
+        return WIRE_OTHER;
+    return take_answers(s, INT64_MAX, WIRE_WATCH_INPUT);
 }
 
 /* Dotted, as in 127.0.0.4. */
@@ -165,6 +180,7 @@ static void await(struct session *s, bool text)
     struct pollfd *fds = s->lists.fds;
     struct slice ignored;
 
+    s->paused = true;
     while (text ? !dnsbl_text(&l->dnsbl, &ignored) : is_undecided(s)) {
         instant next = INT64_MAX;
         size_t n = dnsbl_prepare(&l->dnsbl, fds + 1, &next);
@@ -172,6 +188,17 @@ static void await(struct session *s, bool text)
             return;
         dnsbl_take(&l->dnsbl, fds + 1, n);
     }
+}
+
+/* The list's text names the zone that is not to be shown. */
+static bool tells(struct slice text, struct slice zone, struct slice shown)
+{
+    if (shown.p == zone.p)
+        return false;
+    for (; text.n >= zone.n; text = slice_after(text, 1))
+        if (case_equalb(text.p, zone.n, zone.p))
+            return true;
+    return false;
 }
 
 /* CODE Client [ADDRESS] is listed by NAME: TEXT. Never over 512 octets, whatever the list says. */
@@ -191,7 +218,7 @@ static void write_refusal(struct session *s, const char *code)
         l->dnsbl.deadline = least;
     dnsbl_ask_text(&l->dnsbl, (size_t)which);
     await(s, true);
-    if (dnsbl_text(&l->dnsbl, &text) && text.n) {
+    if (dnsbl_text(&l->dnsbl, &text) && text.n && !tells(text, l->dnsbl.item[which].list->zone, name)) {
         n += fmt_str(l->reply + n, ": ");
         n += fmt_copybytes(l->reply + n, text.p, text.n);
     }
@@ -257,4 +284,12 @@ size_t lists_hits(const struct session *s, char *out, size_t room)
         n += put_answer(out + n, item);
     }
     return n;
+}
+
+void lists_close(struct session *s)
+{
+    if (!s->lists_asked || s->lists.heard || is_open(s))
+        return;
+    log_verdict(s);
+    dnsbl_end(&s->lists.dnsbl);
 }

@@ -46,9 +46,14 @@ const struct reply *pace_open(struct session *s)
     instant due = deadline_after(s->began, s->config.greetdelay);
     struct slice said;
 
+    const enum wire_watch watch = has_turns(s) ? WIRE_WATCH_INPUT : WIRE_WATCH_END;
+
     if (!s->config.greetdelay && !has_turns(s))
         return NULL;
-    if (lists_pause(s, due, has_turns(s) ? WIRE_WATCH_INPUT : WIRE_WATCH_END) != WIRE_TALK)
+    enum wire_pause p = lists_pause(s, due, watch);
+    if (p == WIRE_DUE && s->config.dnsbl_action == DNSBL_DROP && has_turns(s))
+        p = lists_listen(s); /* the banner waits for the verdict */
+    if (p != WIRE_TALK)
         return NULL;
     char *bytes;
     if (wire_chunk(&s->wire, deadline_after(deadline_now(), FIRST_BYTES), &bytes, &said.n) < 0)
@@ -64,15 +69,24 @@ const struct reply *pace_open(struct session *s)
 
 const struct reply *pace_turn(struct session *s, const char *command)
 {
-    if (!wire_is_ahead(&s->wire) || !has_turns(s))
+    const bool paused = s->paused; /* so more may have come than was read */
+    struct slice said;
+    char *bytes;
+
+    s->paused = false;
+    if (!has_turns(s) || !(wire_is_ahead(&s->wire) || (paused && wire_has_come(&s->wire))) ||
+        wire_chunk(&s->wire, deadline_after(deadline_now(), FIRST_BYTES), &bytes, &said.n) < 0)
         return NULL;
-    return punish(s, command, (struct slice){s->wire.next, s->wire.have});
+    said.p = bytes;
+    return punish(s, command, said);
 }
 
 static void delay(struct session *s, int64_t length)
 {
-    if (length > 0)
-        wire_pause(&s->wire, deadline_after(deadline_now(), length), WIRE_WATCH_END);
+    if (length <= 0)
+        return;
+    s->paused = true;
+    wire_pause(&s->wire, deadline_after(deadline_now(), length), WIRE_WATCH_END);
 }
 
 void pace_error(struct session *s)

@@ -190,6 +190,14 @@ static const struct reply *check_command(struct session *s, const struct verb *v
     return v->stage == STAGE_NEVER ? NULL : door_ask(s, v->stage, &visit);
 }
 
+/* The reply that takes any other's place when time is up, or we are to end. NULL: neither. */
+static const struct reply *over(const struct session *s)
+{
+    return s->wire.end == WIRE_TIMEOUT   ? &reply_timeout
+           : s->wire.end == WIRE_STOPPED ? &reply_shutdown
+                                         : NULL;
+}
+
 static void obey(struct session *s, struct slice line)
 {
     struct command c = command_parse(line);
@@ -207,8 +215,10 @@ static void obey(struct session *s, struct slice line)
     if (!r)
         return; /* the client is gone */
     r = count_error(s, r);
-    if (!run || v->run != content_data) /* that one logs its message itself */
+    if (!run || v->run != content_data) { /* that one logs its message itself, and what it said holds */
+        r = over(s) ? over(s) : r;
         log_command(s, v, c, run, r);
+    }
     session_reply(s, r);
 }
 
@@ -224,10 +234,8 @@ static void end_by_wire(struct session *s)
 {
     switch (s->wire.end) {
     case WIRE_TIMEOUT:
-        session_reply(s, &reply_timeout);
-        break;
     case WIRE_STOPPED:
-        session_reply(s, &reply_shutdown);
+        session_reply(s, over(s));
         break;
     case WIRE_EOF:
         s->ended = "eof";
@@ -276,8 +284,8 @@ static void greet_client(struct session *s)
     lists_begin(s);
     const struct reply *r = pace_open(s);
 
-    if (!r && (s->wire.end == WIRE_STOPPED || s->wire.end == WIRE_TIMEOUT))
-        return; /* a 421 takes the banner's place */
+    if (!r)
+        r = over(s);
     if (!r && (r = door_ask(s, STAGE_CONNECT, &visit))) {
         log_event(&s->log, "banner");
         session_log_reply(s, r);
@@ -302,6 +310,7 @@ void serve(struct session *s)
     log_connect(s);
     greet_client(s);
     while (!s->closing) {
+        lists_listen(s);
         int r = wire_line(&s->wire, &line);
         if (r < 0) {
             end_by_wire(s);
@@ -321,6 +330,7 @@ void serve(struct session *s)
         wire_flush(&s->wire);
     else
         wire_linger(&s->wire);
+    lists_close(s);
     log_close(s);
 }
 

@@ -30,10 +30,10 @@ void session_init(struct session *s, int in, int out)
     table_init(&s->mailboxes, c->mailboxes, &s->table_room[1]);
     table_init(&s->badsenders, c->badsenders, &s->table_room[2]);
     transaction_init(&s->transaction, &s->transaction_room);
-    s->greeted = s->esmtp = s->closing = s->turned_away = s->lists_asked = false;
+    s->greeted = s->esmtp = s->closing = s->turned_away = s->paused = s->lists_asked = false;
     s->ended = NULL;
     s->helo_len = s->from_len = s->to_len = 0;
-    s->errors = s->noops = s->vrfys = s->rcpts = s->messages = s->messages_begun = 0;
+    s->errors = s->noops = s->vrfys = s->rcpts = s->messages = s->messages_begun = s->messages_kept = 0;
     make_id(s->id);
     log_common(&s->log, "sid", slice_of(s->id));
     log_common(&s->log, "client", slice_of(s->client.text));

@@ -38,10 +38,12 @@ struct session {
     bool greeted, esmtp; /* HELO or EHLO was said; it was EHLO */
     bool closing;        /* the reply that was sent is the last one */
     bool turned_away;    /* nothing but QUIT is left to this client */
+    bool paused;         /* we made the client wait since its last turn */
     bool lists_asked;    /* DNS lists were; s->lists is in use */
     const char *ended;   /* why, for the log; NULL: not yet */
     uint64_t errors, noops, vrfys, rcpts;
     uint64_t messages, messages_begun; /* accepted; for which DATA was said */
+    uint64_t messages_kept;            /* stored, though REFUSE=dot may have said no */
     struct wire wire;
     struct log log;
     struct transaction transaction;

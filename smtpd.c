@@ -80,7 +80,8 @@ static int show(struct session *s)
         return EXIT_WRONG;
     config_each(&s->config, print_knob, &lost);
     int r = check_table(s, "DOMAINS", s->config.domains) | check_table(s, "MAILBOXES", s->config.mailboxes) |
-            check_table(s, "BADSENDERS", s->config.badsenders);
+            check_table(s, "BADSENDERS", s->config.badsenders) |
+            check_table(s, "DNSBL_SICK", s->config.dnsbl_sick);
     return lost ? EXIT_TROUBLE : r;
 }
 

@@ -118,6 +118,12 @@ static size_t fill(struct wire *w, char *buf, size_t room, instant until)
     return 0;
 }
 
+bool wire_has_come(const struct wire *w)
+{
+    char c;
+    return w->in_is_socket && recv(w->in, &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 enum wire_pause wire_pause_with(struct wire *w, instant until, enum wire_watch watch, struct pollfd *fds,
                                 size_t n)
 {
@@ -156,6 +162,9 @@ int wire_line(struct wire *w, struct slice *line)
     char *const base = w->room->in + WIRE_HEADROOM;
     bool too_long = false;
     size_t seen = 0; /* of what is buffered: known to hold no line end */
+
+    if (w->end == WIRE_STOPPED || w->end == WIRE_TIMEOUT)
+        return -1; /* whatever is buffered */
 
     for (;;) {
         char *lf = memchr(w->next + seen, '\n', w->have - seen);

@@ -68,6 +68,9 @@ enum wire_watch {
     WIRE_WATCH_INPUT    /* that, or that there is input */
 };
 
+/* Input has come that was not read yet: on a socket, and never waited for. */
+bool wire_has_come(const struct wire *w);
+
 /* Sends what there is to send, and waits: until `until` or the session's limit, until the client does what is
  * watched for, or we are to end. Nothing is read. */
 enum wire_pause wire_pause(struct wire *w, instant until, enum wire_watch watch);
