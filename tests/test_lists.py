@@ -284,6 +284,45 @@ class Actions(unittest.TestCase):
             s.expect("521 5.7.1")
 
 
+    def test_drop_hears_who_talks_meanwhile(self):
+        with Place() as place, Gate(l_x=Zone({})) as server, session(place, server, DNSBL_ACTION="drop") as s:
+            await_that(lambda: asked(server), "the question")
+            s.send("EHLO x\r\n")
+            self.assertEqual(s.reply(), "554 5.5.0 Wait for your turn")
+            s.close()
+            s.wait()
+            self.assertEqual(s.log().one("early")["at"], "banner")
+
+    def test_answers_are_taken_while_the_client_says_nothing(self):
+        """One that needs a second step, TCP, comes before a client that takes its time has said RCPT."""
+        zone = Zone(LISTED, truncate=True)
+        with Place() as place, zones(l_x=zone) as server, session(place, server) as s:
+            s.expect("220 ")
+            await_that(lambda: [q for q in server.questions if q.over == "tcp"], "the question over TCP")
+            s.command("EHLO client.example", 250)
+            s.command(SENDER, 250)
+            s.command(RECIPIENT, 550)
+            s.quit()
+
+    def test_no_question_stays_out(self):
+        with Place() as place, zones(l_x=Zone(silent=True)) as server:
+            with session(place, server, DNSBL_TIMEOUT=SHORT) as s:
+                s.expect("220 ")
+                fds = f"/proc/{s.process.pid}/fd"
+                await_that(lambda: len(os.listdir(fds)) <= 3, "the socket of the question is closed")
+                s.command("EHLO client.example", 250)
+                s.quit()
+                self.assertEqual(s.log().one("dnsbl")["trouble"], "timeout")
+
+    def test_a_verdict_that_nobody_asked_for_is_logged(self):
+        with Place() as place, zones(l_x=Zone(LISTED)) as server:
+            with session(place, server, GREETDELAY="0.3", REFUSE="mail 553 5.7.1 No") as s:
+                s.hello()
+                s.command(SENDER, 553)
+                s.quit()
+                self.assertEqual(s.log().one("listed")["list"], "l.x")
+
+
 ALL = "abcs"
 # lists that have the client (s is silent and never answers), knobs, code at RCPT, score of event listed, why
 VERDICTS = [
