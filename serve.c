@@ -225,6 +225,8 @@ static void obey(struct session *s, struct slice line)
 static void refuse_long_line(struct session *s)
 {
     const struct reply *r = count_error(s, &reply_too_long);
+
+    r = over(s) ? over(s) : r;
     log_command(s, NULL, (struct command){{"", 0}, {"", 0}}, false, r);
     session_reply(s, r);
 }

@@ -245,15 +245,15 @@ class Delays(unittest.TestCase):
                 await_held(s)
                 self.assertFalse(readable(s))
                 s.signal(TERM)
-                self.assertRegex(s.reply(), r"\A5")
-                self.assertIn(b"421 4.3.2 Shutting down\r\n", s.rest())
+                self.assertEqual(s.reply(), "421 4.3.2 Shutting down")  # in place of the reply
+                self.assertEqual(s.rest(), b"")
 
     def test_errordelay_beyond_the_session(self):
         """The session's deadline cuts a delay."""
         with Place() as place, Session(place, ERRORDELAY=LONG, SESSION_TIMEOUT="1") as s:
             s.hello()
-            s.command("FOO", "500 5.5.2")
-            self.assertEqual(s.rest(), b"421 4.4.2 Timeout\r\n")
+            s.command("FOO", "421 4.4.2 Timeout")
+            self.assertEqual(s.rest(), b"")
             s.close()
             self.assertLess(float(s.log().one("close")["took"]), 25)  # and not half a minute
 
@@ -288,11 +288,10 @@ class Delays(unittest.TestCase):
                 await_held(s)
                 self.assertFalse(readable(s))
                 s.signal(TERM)
-                s.expect(250)  # it was taken
-                s.expect("421 4.3.2")
+                s.expect("421 4.3.2")  # in place of the reply
                 self.assertEqual(s.rest(), b"")
                 self.assertEqual([e["to"] for e in s.log().events("rcpt", verdict="accept")],
-                                 ["<a@example.com>"] * 3)
+                                 ["<a@example.com>"] * 2)
 
     def test_tarpit_off(self):
         """TARPITCOUNT=0: never, whatever TARPITDELAY."""
