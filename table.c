@@ -96,6 +96,14 @@ static int match_record(struct table *t, uint32_t at, struct slice key, struct s
     return 1;
 }
 
+/* The key of the record that was read last is one that has this hash. */
+static bool has_hash(const struct table *t, uint32_t hash)
+{
+    uint32_t key_len = cdb_unpack(t->room->record);
+
+    return key_len <= sizeof t->room->record - 8 && cdb_hash(t->room->record + 8, key_len) == hash;
+}
+
 int table_find(struct table *t, struct slice key, struct slice *value)
 {
     unsigned char slots[SLOTS * 8];
@@ -114,14 +122,18 @@ int table_find(struct table *t, struct slice key, struct slice *value)
         if (read_at(t, slots, n * 8, at + slot * 8))
             return -1;
         for (uint32_t i = 0; i < n && seen < count; i++, seen++) {
-            uint32_t where = cdb_unpack(slots + i * 8 + 4);
+            uint32_t found = cdb_unpack(slots + i * 8), where = cdb_unpack(slots + i * 8 + 4);
             if (!where)
                 return 0;
-            if (cdb_unpack(slots + i * 8) != hash)
+            if ((found ^ hash) & 255)
+                return broken(); /* it belongs to another hash table */
+            if (found != hash)
                 continue;
             int r = match_record(t, where, key, value);
             if (r)
                 return r;
+            if (!has_hash(t, hash))
+                return broken(); /* perhaps it was our key */
         }
         slot = (slot + n) % count;
     }
@@ -198,9 +210,7 @@ static int64_t check_slots(struct table *t, unsigned chunk)
             continue;
         if (match_record(t, where, (struct slice){"", 0}, &value) < 0)
             return -1;
-        uint32_t key_len = cdb_unpack(t->room->record);
-        if (key_len > sizeof t->room->record - 8 || (hash & 255) != chunk ||
-            cdb_hash(t->room->record + 8, key_len) != hash)
+        if ((hash & 255) != chunk || !has_hash(t, hash))
             return broken();
         taken++;
     }

@@ -347,6 +347,26 @@ class BrokenTables(unittest.TestCase):
             self.assertEqual(s.command("RCPT TO:<alice@example.com>"), "451 4.3.0 Temporary lookup failure")
         s.command("DATA", "554 5.5.1")
 
+    def test_any_byte(self):
+        """A record with any one byte changed: it may go unnoticed in a value, but its mailbox never becomes unknown."""
+        with Place() as place:
+            knob = place.compile("mailboxes", "alice@example.com\n")
+            whole = place.read(knob)
+            end = int.from_bytes(whole[:4], "little")
+            for i in [*range(2048, end + 1), *range(end + 4, len(whole))]:
+                for flip in (1, 0x80):
+                    spoilt = bytearray(whole)
+                    spoilt[i] ^= flip
+                    place.write(knob, bytes(spoilt))
+                    with self.subTest(byte=i, flip=flip), Session(place, MAILBOXES=knob) as s:
+                        s.hello()
+                        s.command("MAIL FROM:<>", 250)
+                        reply = s.command("RCPT TO:<alice@example.com>")
+                        self.assertIn(reply[:9], ("451 4.3.0", "250 2.1.5"))
+                        if 2056 <= i < 2056 + len("alice@example.com"):
+                            self.assertEqual(reply[:3], "451")
+                        s.quit()
+
     def test_rebuilt(self):
         """A session keeps the table it has opened; the next one sees the new."""
         with Place() as place:
