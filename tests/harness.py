@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import unittest
 
 TESTS = pathlib.Path(__file__).resolve().parent
 ROOT = TESTS.parent
@@ -528,5 +529,18 @@ def resident(pid):
             return int(line.split()[1])
     raise AssertionError("no VmHWM")
 
+
+def may_trace():
+    """Whether strace is there, and is let."""
+    if not shutil.which("strace"):
+        return False
+    done = subprocess.run(["strace", "-qq", "-o", "/dev/null", "-e", "inject=getppid:error=EIO:when=1",
+                           "true"], check=False,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=LIMIT)
+    return done.returncode == 0
+
+
+NEEDS_STRACE = unittest.skipUnless(may_trace(),
+                                   "strace is missing, or may not trace here: NO FAULT WAS INJECTED")
 
 TERM = signal.SIGTERM

@@ -7,7 +7,7 @@ import subprocess
 import time
 import unittest
 
-from harness import CDB, IS_ASAN, LIMIT, Place, Session, await_that, environment, resident
+from harness import CDB, IS_ASAN, LIMIT, NEEDS_STRACE, Place, Session, await_that, environment, resident
 
 
 def compile_(place, kind, source="source", target="target.cdb", **options):
@@ -259,6 +259,32 @@ class Killed(unittest.TestCase):
                 p.terminate()
                 p.wait(LIMIT)
             self.assertEqual(place.read("x.cdb"), before)
+
+
+@NEEDS_STRACE
+class Order(unittest.TestCase):
+    """All of the new file is on disk before it takes the old one's name, and the name before it is said."""
+
+    def test_order(self):
+        for target, folder in (("target.cdb", "."), ("below/target.cdb", "below")):
+            with self.subTest(target), Place() as place:
+                place.write("source", "".join(f"d{i}.example\n" for i in range(5000)))
+                (place.path / "below").mkdir()
+                calls = ["write", "pwrite64", "writev", "fsync", "rename", "renameat", "renameat2"]
+                done = subprocess.run(["strace", "-qq", "-y", "-o", "trace", "-e",
+                                       "trace=" + ",".join("?" + c for c in calls),
+                                       CDB, "domains", "source", target], cwd=place.path, env=environment(),
+                                       check=False,
+                                      timeout=LIMIT)
+                self.assertEqual(done.returncode, 0)
+                lines = place.read("trace").decode().splitlines()
+                names = [line.split("(")[0] for line in lines if "write" not in line.split("(")[0]]
+                self.assertEqual([n.rstrip("at2") for n in names], ["fsync", "rename", "fsync"])
+                last_write = max(i for i, line in enumerate(lines) if "write" in line.split("(")[0])
+                first, _, last = [i for i, line in enumerate(lines) if "write" not in line.split("(")[0]]
+                self.assertLess(last_write, first)
+                self.assertIn(".tmp.", lines[first])
+                self.assertIn(f"<{(place.path / folder).resolve()}>", lines[last])
 
 
 class Million(unittest.TestCase):

@@ -7,29 +7,16 @@ import pathlib
 import random
 import re
 import resource
-import shutil
 import signal
 import subprocess
 import threading
 import time
 import unittest
 
-from harness import BUILD, IS_ASAN, IS_STATIC, LIMIT, TESTS, Gone, Place, Session, body_of
+from harness import BUILD, IS_ASAN, IS_STATIC, LIMIT, NEEDS_STRACE, TESTS, Gone, Place, Session, body_of
 
 MAILBOXES = "alice@example.com\nbob@example.com ./bob/\ncarol@example.com ./carol/\n"
 
-
-def may_trace():
-    if not shutil.which("strace"):
-        return False
-    done = subprocess.run(["strace", "-qq", "-o", "/dev/null", "-e", "inject=getppid:error=EIO:when=1",
-                           "true"], check=False,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=LIMIT)
-    return done.returncode == 0
-
-
-NEEDS_STRACE = unittest.skipUnless(may_trace(),
-                                   "strace is missing, or may not trace here: NO FAULT WAS INJECTED")
 
 # The system calls of storage; a libc uses some of them.
 STORAGE = ["open", "openat", "mkdirat", "faccessat", "faccessat2", "writev", "pread64", "fsync", "linkat",
