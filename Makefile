@@ -19,14 +19,14 @@ OWFAT_LIBS   ?= -l:libowfat.a
 CDB_CFLAGS   ?= -isystem dep/tinycdb
 CDB_LIBS     ?= dep/tinycdb/libcdb.a
 
+# A program is its rooms, the first of which has its main.
 PROGRAMS = postern-smtpd postern-cdb postern-dnsbl
-SMTPD = smtpd why serve content envelope door pace lists foreign dnsbl dnslist session reply delivery spool maildir \
-        qqueue trace transaction table \
-        place client config log wire body command address ip deadline
-MKCDB = mkcdb replace entry place address command ip
-DNSBLQ = dnsblq dnsbl dnslist replace log command ip deadline
-ROOMS = $(sort $(SMTPD) $(MKCDB) $(DNSBLQ))
-MAINS = smtpd mkcdb dnsblq
+postern-smtpd = smtpd why serve content envelope door pace lists foreign dnsbl dnslist session reply delivery spool \
+                maildir qqueue trace transaction table place client config log wire body command address ip deadline
+postern-cdb   = mkcdb replace entry place address command ip
+postern-dnsbl = dnsblq dnsbl dnslist replace log command ip deadline
+ROOMS = $(sort $(foreach p,$(PROGRAMS),$($p)))
+MAINS = $(foreach p,$(PROGRAMS),$(firstword $($p)))
 
 .PHONY: all help deps static check asan run cdb bench fuzz lint install uninstall setup clean distclean
 all: $(PROGRAMS:%=build/%)
@@ -42,17 +42,17 @@ deps:
 V ?= 0
 SAY = $(if $(filter 0,$(V)),@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo '  $(1)';))
 
+define PROGRAM
+$(1)/$(5): $($(5):%=$(1)/obj/%.o)
+	$$(call SAY,ld $$@)$(2) $(3) -o $$@ $$^ $(4)
+
+endef
 # One set of rules for each way to compile: $(1) the folder, $(2) compiler and flags, $(3) link flags, $(4) libraries
 define BUILD
+$(foreach p,$(PROGRAMS),$(call PROGRAM,$(1),$(2),$(3),$(4),$p))
 $(1)/obj/%.o: %.c | dep/tinycdb
 	@mkdir -p $$(@D)
 	$$(call SAY,cc $$@)$(2) -MMD -MP -c -o $$@ $$<
-$(1)/postern-smtpd: $(SMTPD:%=$(1)/obj/%.o)
-	$$(call SAY,ld $$@)$(2) $(3) -o $$@ $$^ $(4)
-$(1)/postern-cdb: $(MKCDB:%=$(1)/obj/%.o)
-	$$(call SAY,ld $$@)$(2) $(3) -o $$@ $$^ $(4)
-$(1)/postern-dnsbl: $(DNSBLQ:%=$(1)/obj/%.o)
-	$$(call SAY,ld $$@)$(2) $(3) -o $$@ $$^ $(4)
 -include $(ROOMS:%=$(1)/obj/%.d)
 endef
 

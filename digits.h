@@ -1,11 +1,14 @@
-/* digits: a number with leading zeros.
+/* digits: numbers as decimal digits, without any library: what a program of another licence shares.
  *
- * libowfat has fmt_ulong0 for this, but Debian's build of it loses the number: within the library,
- * too, a call that writes through its pointer is taken for pure. */
+ * libowfat's fmt_ulong0 would lose the number, besides: within Debian's build of it, too, a call that writes
+ * through its pointer is taken for pure. */
 #ifndef POSTERN_DIGITS_H
 #define POSTERN_DIGITS_H
 
 #include <stddef.h>
+#include <stdint.h>
+
+enum { DIGITS = 20 }; /* of the largest number */
 
 /* Writes the last `width` digits of `number`; returns width. */
 static inline size_t digits_fmt(char *out, unsigned long number, size_t width)
@@ -13,6 +16,18 @@ static inline size_t digits_fmt(char *out, unsigned long number, size_t width)
     for (size_t i = width; i--; number /= 10)
         out[i] = (char)('0' + number % 10);
     return width;
+}
+
+/* Writes all digits of `number`, DIGITS at most; returns how many. */
+static inline size_t digits_put(char *out, uint64_t number)
+{
+    size_t n = 1;
+
+    for (uint64_t rest = number; rest > 9; rest /= 10)
+        n++;
+    for (size_t i = n; i--; number /= 10)
+        out[i] = (char)('0' + number % 10);
+    return n;
 }
 
 #endif

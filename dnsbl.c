@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include <case.h>
+
 const char *dnsbl_word(enum dnsbl_state state)
 {
     static const char *const words[] = {

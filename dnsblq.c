@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <case.h>
+
 enum { EXIT_OK = 0, EXIT_NO = 1, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
 
 enum { THRESHOLD_MAX = DNSLIST_MAX * DNSLIST_WEIGHT, TIMEOUT_MAX = 60 };

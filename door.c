@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include <case.h>
 #include <fmt.h>
 
 /* A table that cannot be asked is our trouble, never an answer. */

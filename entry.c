@@ -2,6 +2,8 @@
 
 #include "place.h"
 
+#include <case.h>
+
 static bool is_space(char c)
 {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';

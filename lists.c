@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include <case.h>
 #include <fmt.h>
 
 #define TEXT_TIME (1 * SECOND)

@@ -4,8 +4,6 @@
 
 #include <unistd.h>
 
-#include <fmt.h>
-
 void log_init(struct log *l, struct log_room *room, int fd)
 {
     l->room = room;
@@ -87,12 +85,18 @@ void log_common(struct log *l, const char *key, struct slice value)
     l->prefix_len = put_pair(l->prefix, l->prefix_len, sizeof l->prefix, key, value);
 }
 
+static void append(struct log *l, struct slice bytes)
+{
+    memcpy(l->room->line + l->len, bytes.p, bytes.n);
+    l->len += bytes.n;
+}
+
 void log_event(struct log *l, const char *event)
 {
-    l->len = fmt_str(l->room->line, "event=");
-    l->len += fmt_str(l->room->line + l->len, event);
-    memcpy(l->room->line + l->len, l->prefix, l->prefix_len);
-    l->len += l->prefix_len;
+    l->len = 0;
+    append(l, slice_of("event="));
+    append(l, slice_of(event));
+    append(l, (struct slice){l->prefix, l->prefix_len});
 }
 
 void log_bytes(struct log *l, const char *key, struct slice value)
@@ -107,21 +111,23 @@ void log_string(struct log *l, const char *key, const char *value)
 
 void log_number(struct log *l, const char *key, uint64_t value)
 {
-    char text[FMT_ULONG];
-    log_bytes(l, key, (struct slice){text, fmt_ulonglong(text, value)});
+    char text[DIGITS];
+    log_bytes(l, key, (struct slice){text, digits_put(text, value)});
 }
 
 void log_signed(struct log *l, const char *key, int64_t value)
 {
-    char text[FMT_LONG];
-    log_bytes(l, key, (struct slice){text, fmt_longlong(text, value)});
+    char text[1 + DIGITS] = "-";
+    size_t sign = value < 0;
+    uint64_t size = sign ? -(uint64_t)value : (uint64_t)value;
+    log_bytes(l, key, (struct slice){text, sign + digits_put(text + sign, size)});
 }
 
 void log_seconds(struct log *l, const char *key, int64_t nanoseconds)
 {
-    char text[FMT_ULONG + 4];
-    unsigned long long ms = nanoseconds < 0 ? 0 : (unsigned long long)nanoseconds / 1000000;
-    size_t n = fmt_ulonglong(text, ms / 1000);
+    char text[DIGITS + 4];
+    uint64_t ms = nanoseconds < 0 ? 0 : (uint64_t)nanoseconds / 1000000;
+    size_t n = digits_put(text, ms / 1000);
 
     text[n++] = '.';
     n += digits_fmt(text + n, (unsigned long)(ms % 1000), 3);

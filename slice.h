@@ -9,8 +9,6 @@
 #include <stddef.h>
 #include <string.h>
 
-#include <case.h>
-
 struct slice {
     const char *p;
     size_t n;
@@ -27,17 +25,24 @@ static inline struct slice slice_after(struct slice s, size_t n)
     return (struct slice){s.p + n, s.n - n};
 }
 
-/* Equal to the C string `text`, ASCII case ignored. */
-static inline bool slice_is(struct slice s, const char *text)
+static inline char slice_lower(char c)
 {
-    return s.n == strlen(text) && case_equalb(s.p, s.n, text);
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
 /* Begins with the C string `text`, ASCII case ignored. */
 static inline bool slice_starts(struct slice s, const char *text)
 {
-    size_t n = strlen(text);
-    return s.n >= n && case_equalb(s.p, n, text);
+    for (size_t i = 0; text[i]; i++)
+        if (i == s.n || slice_lower(s.p[i]) != slice_lower(text[i]))
+            return false;
+    return true;
+}
+
+/* Equal to the C string `text`, ASCII case ignored. */
+static inline bool slice_is(struct slice s, const char *text)
+{
+    return s.n == strlen(text) && slice_starts(s, text);
 }
 
 #endif

@@ -33,6 +33,29 @@ START_TEST(digits)
 }
 END_TEST
 
+static const struct {
+    const char *name;
+    uint64_t input;
+    const char *want, *why;
+} plain[] = {
+    {"zero", 0, "0", "one digit at least"},
+    {"nine", 9, "9", "the largest of one digit"},
+    {"ten", 10, "10", "the least of two"},
+    {"largest", UINT64_MAX, "18446744073709551615", "64 bits, DIGITS of them"},
+};
+
+START_TEST(all_digits)
+{
+    char out[32];
+
+    memset(out, '#', sizeof out);
+    size_t n = digits_put(out, plain[_i].input);
+    ck_assert(n <= DIGITS);
+    ck_assert_msg(n == strlen(plain[_i].want) && !memcmp(out, plain[_i].want, n) && out[n] == '#', "%s: %s",
+                  plain[_i].name, plain[_i].why);
+}
+END_TEST
+
 static void write_digits(char *out)
 {
     digits_fmt(out, 70, 3);
@@ -91,6 +114,7 @@ END_TEST
 static void tests(TCase *t)
 {
     tcase_add_loop_test(t, digits, 0, COUNT(padded));
+    tcase_add_loop_test(t, all_digits, 0, COUNT(plain));
     tcase_add_loop_test(t, result_unused, 0, COUNT(unused));
 }
 
