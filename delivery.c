@@ -8,7 +8,7 @@ void delivery_init(struct delivery *d, const char *host, const char *spool_path,
     d->spool_path = spool_path;
     d->qmailqueue = qmailqueue;
     d->discard = discard;
-    d->queue.pid = 0;
+    d->queue.program.pid = 0;
     spool_init(&d->spool, host);
 }
 

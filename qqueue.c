@@ -1,72 +1,36 @@
-#define _XOPEN_SOURCE 700 /* SIGXFSZ */
 #include "qqueue.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { EXIT_NOT_STARTED = 120 }; /* outside of what qmail-queue says */
-#define GRACE (2 * SECOND)       /* for a program that is told to end */
-
-static void close_both(int pipe_ends[2])
+static void close_both(int ends[2])
 {
-    close(pipe_ends[0]);
-    close(pipe_ends[1]);
-}
-
-/* Never returns. The program is to find signals as it would under a shell. */
-static void become(const char *program, int message, int envelope)
-{
-    struct sigaction normal = {.sa_handler = SIG_DFL};
-    sigset_t none;
-
-    sigemptyset(&none);
-    sigaction(SIGPIPE, &normal, NULL);
-    sigaction(SIGTERM, &normal, NULL);
-    sigaction(SIGXFSZ, &normal, NULL);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    if (dup2(message, 0) < 0 || dup2(envelope, 1) < 0)
-        _exit(EXIT_NOT_STARTED);
-    execl(program, program, (char *)NULL);
-    _exit(EXIT_NOT_STARTED);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 int qqueue_begin(struct qqueue *q, const char *program)
 {
     int message[2], envelope[2];
-    struct sigaction normal = {.sa_handler = SIG_DFL};
-    sigset_t child;
+    char *const argv[] = {(char *)program, NULL};
 
-    /* Blocked, so that sigtimedwait can wait for it with a deadline. */
-    sigaction(SIGCHLD, &normal, NULL);
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &child, NULL);
-
-    if (pipe(message) < 0)
+    if (child_pipe(message) < 0)
         return -1;
-    if (pipe(envelope) < 0) {
+    if (child_pipe(envelope) < 0) {
         close_both(message);
         return -1;
     }
-    for (int i = 0; i < 2; i++) {
-        fcntl(message[i], F_SETFD, FD_CLOEXEC);
-        fcntl(envelope[i], F_SETFD, FD_CLOEXEC);
-    }
     fcntl(message[1], F_SETFL, O_NONBLOCK);
     fcntl(envelope[1], F_SETFL, O_NONBLOCK);
-    q->pid = fork();
-    if (q->pid == 0)
-        become(program, message[0], envelope[0]);
+    int r = child_start(&q->program, argv, (struct child_fd[]){{message[0], 0}, {envelope[0], 1}}, 2);
     close(message[0]);
     close(envelope[0]);
-    if (q->pid < 0) {
+    if (r < 0) {
         close(message[1]);
         close(envelope[1]);
-        q->pid = 0;
         return -1;
     }
     q->message = message[1];
@@ -123,40 +87,6 @@ static int write_envelope(int fd, const struct transaction *t, instant until)
     return write_pipe(fd, "", 1, until);
 }
 
-/* True when the program has ended by `until`, with its status. */
-static bool reap(struct qqueue *q, int *status, instant until)
-{
-    sigset_t child;
-
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
-    for (;;) {
-        pid_t r = waitpid(q->pid, status, WNOHANG);
-        if (r == q->pid) {
-            q->pid = 0;
-            return true;
-        }
-        if (r < 0 && errno != EINTR)
-            return false;
-        int left = deadline_left_ms(until, deadline_now());
-        struct timespec t = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000L};
-        if (!left)
-            return false;
-        sigtimedwait(&child, NULL, &t);
-    }
-}
-
-static void kill_program(struct qqueue *q)
-{
-    int status;
-
-    if (!q->pid || reap(q, &status, deadline_after(deadline_now(), GRACE)))
-        return;
-    kill(q->pid, SIGKILL);
-    waitpid(q->pid, &status, 0);
-    q->pid = 0;
-}
-
 int qqueue_commit(struct qqueue *q, const struct transaction *t, instant until)
 {
     int status;
@@ -166,15 +96,15 @@ int qqueue_commit(struct qqueue *q, const struct transaction *t, instant until)
     if (write_envelope(q->envelope, t, until) < 0) {
         if (errno != EPIPE) {
             close(q->envelope);
-            kill_program(q);
+            child_end(&q->program);
             errno = ETIMEDOUT;
             return -1;
         }
         q->deaf = true;
     }
     close(q->envelope);
-    if (!reap(q, &status, until)) {
-        kill_program(q);
+    if (!child_wait(&q->program, &status, until)) {
+        child_end(&q->program);
         errno = ETIMEDOUT;
         return -1;
     }
@@ -187,9 +117,9 @@ int qqueue_commit(struct qqueue *q, const struct transaction *t, instant until)
 
 void qqueue_abandon(struct qqueue *q)
 {
-    if (!q->pid)
+    if (!q->program.pid)
         return;
     close(q->message);
     close(q->envelope);
-    kill_program(q);
+    child_end(&q->program);
 }

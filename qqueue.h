@@ -3,13 +3,12 @@
 #ifndef POSTERN_QQUEUE_H
 #define POSTERN_QQUEUE_H
 
-#include <sys/types.h>
-
+#include "child.h"
 #include "deadline.h"
 #include "transaction.h"
 
 struct qqueue {
-    pid_t pid;             /* 0: none is running */
+    struct child program;
     int message, envelope; /* our ends of the pipes */
     bool deaf;             /* it did not read all that was written */
 };

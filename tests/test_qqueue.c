@@ -120,7 +120,7 @@ START_TEST(verdict)
                   programs[_i].name, programs[_i].why, r);
     if (r < 0 && programs[_i].error)
         ck_assert_msg(error == programs[_i].error, "%s: %s", programs[_i].name, strerror(error));
-    ck_assert_msg(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD && !q.pid, "nobody is left");
+    ck_assert_msg(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD && !q.program.pid, "nobody is left");
     ck_assert_msg(lowest_descriptor() == before, "no descriptor is left open");
     if (!strncmp(programs[_i].input, READ_ALL, sizeof READ_ALL - 1)) {
         static const char envelope[] = "Fbob@example.org\0Talice@example.com\0";
@@ -175,12 +175,12 @@ END_TEST
 
 START_TEST(abandoned)
 {
-    q.pid = 0;
+    q.program.pid = 0;
     qqueue_abandon(&q);
     ck_assert(!qqueue_begin(&q, make_program(READ_ALL "echo $? >code; exit 0", 0700)));
     ck_assert(!qqueue_write(&q, "half", 4, soon()));
     qqueue_abandon(&q);
-    ck_assert(!q.pid);
+    ck_assert(!q.program.pid);
     ck_assert_msg(read_file("code") == 2, "it had time to end by itself");
     ck_assert(read_file("message") == 4);
     ck_assert_msg(read_file("envelope") == 0, "without an envelope nothing is queued");
@@ -206,7 +206,7 @@ START_TEST(hanging)
     int r = 0;
 
     ck_assert(!qqueue_begin(&q, program));
-    pid_t pid = q.pid;
+    pid_t pid = q.program.pid;
     r = qqueue_write(&q, text, hangs[_i].size, until);
     if (hangs[_i].size < sizeof text)
         r = qqueue_commit(&q, &t, until);
@@ -214,7 +214,7 @@ START_TEST(hanging)
     ck_assert_msg(deadline_now() >= until, "not before its time");
     qqueue_abandon(&q);
     ck_assert_msg(kill(pid, 0) < 0 && errno == ESRCH, "it is gone");
-    ck_assert(!q.pid && waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
+    ck_assert(!q.program.pid && waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
 }
 END_TEST
 
