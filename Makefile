@@ -20,11 +20,12 @@ CDB_CFLAGS   ?= -isystem dep/tinycdb
 CDB_LIBS     ?= dep/tinycdb/libcdb.a
 
 # A program is its rooms, the first of which has its main.
-PROGRAMS = postern-smtpd postern-cdb postern-dnsbl
-postern-smtpd = smtpd why serve content envelope door pace lists foreign dnsbl dnslist session reply delivery spool \
-                maildir qqueue trace transaction table place client config log wire body command address ip deadline
+PROGRAMS = postern-smtpd postern-cdb postern-dnsbl postern-tls
+postern-smtpd = smtpd why serve content envelope auth starttls door pace lists foreign dnsbl dnslist session reply delivery spool \
+                maildir qqueue checkpassword child sasl ucspitls trace transaction table place client config knob log wire body command address ip deadline
 postern-cdb   = mkcdb replace entry place address command ip
 postern-dnsbl = dnsblq dnsbl dnslist replace log command ip deadline
+postern-tls   = tls ucspitls log deadline
 ROOMS = $(sort $(foreach p,$(PROGRAMS),$($p)))
 MAINS = $(foreach p,$(PROGRAMS),$(firstword $($p)))
 

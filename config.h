@@ -10,6 +10,9 @@
 enum bare_lf { BARELF_NORMALIZE, BARELF_REJECT };
 enum early_talk { EARLYTALK_DROP, EARLYTALK_REJECT, EARLYTALK_LOG, EARLYTALK_OFF };
 
+/* STARTTLS where the server in front of us has it: no, if the client wants, before any mail. */
+enum tls_use { TLS_NEVER, TLS_OFFERED, TLS_DEMANDED };
+
 enum dnsbl_action { DNSBL_DROP, DNSBL_REJECT, DNSBL_TEMPFAIL, DNSBL_STORE, DNSBL_LOG };
 
 /* How far a session goes: the stages of REFUSE and of the checks at the door. */
@@ -30,8 +33,12 @@ struct config {
     int64_t timeout, session_timeout; /* nanoseconds */
     uint64_t minrate;                 /* bytes per second */
     uint64_t maxerrors, maxnoops, maxvrfys, maxrcpts, maxmsgs, maxhops;
-    int64_t greetdelay, errordelay, tarpitdelay;       /* nanoseconds */
-    uint64_t tarpitcount;                              /* recipients; 0: never */
+    int64_t greetdelay, errordelay, tarpitdelay; /* nanoseconds */
+    uint64_t tarpitcount;                        /* recipients; 0: never */
+    unsigned ucspitls;                           /* enum tls_use */
+    const char *checkpassword;                   /* a program; NULL: not set */
+    uint64_t maxauths;
+    bool auth_insecure, auth_required;
     const char *rblsmtpd;                              /* NULL: not set */
     const char *rwl, *dnsbl, *dnsbl_show, *dnsbl_sick; /* NULL: not set */
     uint64_t dnsbl_threshold;
@@ -53,11 +60,11 @@ typedef void config_complaint(void *context, const char *name, const char *why);
 int config_load(struct config *c, struct config_room *room, char *const *environment,
                 config_complaint *complain, void *context);
 
-/* Told of each knob and its value as text, NULL where it is unset. */
 /* The names of a stage and of an action, as REFUSE and DNSBL_ACTION have them. */
 const char *config_stage(enum stage stage);
 const char *config_action(unsigned action);
 
+/* Told of each knob and its value as text, NULL where it is unset. */
 typedef void config_reader(void *context, const char *name, const char *value);
 
 void config_each(const struct config *c, config_reader *read, void *context);

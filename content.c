@@ -129,11 +129,24 @@ static void log_message(struct session *s, const char *id, const struct body *b,
     log_number(&s->log, "nrcpt", t->recipients);
     log_string(&s->log, "place", delivery_place(&s->delivery, t));
     log_seconds(&s->log, "took", deadline_now() - start);
+    session_log_security(s);
     if (r)
         session_log_reply(s, r);
     else
         log_string(&s->log, "verdict", "lost");
     log_end(&s->log);
+}
+
+/* The transmission type (RFC 3848, RFC 6531 4.3). */
+static const char *protocol(const struct session *s)
+{
+    static const char *const esmtp[] = {"ESMTP", "ESMTPA", "ESMTPS", "ESMTPSA"}, *const utf8[] = {
+                                                                                     "UTF8SMTP", "UTF8SMTPA",
+                                                                                     "UTF8SMTPS",
+                                                                                     "UTF8SMTPSA"};
+    unsigned kind = (s->tls ? 2U : 0U) + (session_is_authenticated(s) ? 1U : 0U);
+
+    return s->transaction.smtputf8 ? utf8[kind] : s->esmtp ? esmtp[kind] : "SMTP";
 }
 
 /* SESSION.N, N counting from 1. */
@@ -172,9 +185,10 @@ const struct reply *content_data(struct session *s, struct slice argument)
     make_id(s, id);
     struct trace trace = {
         .me = c->me,
-        .protocol = t->smtputf8 ? "UTF8SMTP"
-                    : s->esmtp  ? "ESMTP"
-                                : "SMTP",
+        .protocol = protocol(s),
+        .tls = s->tls ? s->tls_facts.protocol : NULL,
+        .cipher = s->tls_facts.cipher,
+        .user = {s->user, s->user_len},
         .session = s->id,
         .id = id,
         .mode = c->relayclient               ? "relay"

@@ -1,6 +1,7 @@
 #include "door.h"
 
 #include "lists.h"
+#include "starttls.h"
 
 #include <errno.h>
 
@@ -18,6 +19,24 @@ static const struct reply *check_messages(struct session *s, struct visit *v)
 {
     (void)v;
     return s->config.maxmsgs && s->messages_kept >= s->config.maxmsgs ? &reply_messages : NULL;
+}
+
+static const struct reply *check_tls(struct session *s, struct visit *v)
+{
+    if (s->config.ucspitls != TLS_DEMANDED)
+        return NULL;
+    v->rule = "TLS demanded";
+    if (s->tls)
+        return NULL;
+    return starttls_is_offered(s) ? &reply_tls_first : &reply_tls_trouble; /* our own trouble, then */
+}
+
+static const struct reply *check_user(struct session *s, struct visit *v)
+{
+    if (!s->config.auth_required)
+        return NULL;
+    v->rule = s->config.relayclient ? "RELAYCLIENT" : "nobody authenticated";
+    return s->config.relayclient ? NULL : &reply_auth_first;
 }
 
 static const struct reply *check_sender(struct session *s, struct visit *v)
@@ -156,6 +175,10 @@ static const struct reply *check_rblsmtpd(struct session *s, struct visit *v)
 /* DNSBL has a row at each stage where one of its actions is due. */
 static const struct reply *check_lists(struct session *s, struct visit *v)
 {
+    if (session_is_authenticated(s)) {
+        v->rule = "authenticated";
+        return NULL;
+    }
     return lists_refusal(s, v->stage, &v->rule);
 }
 
@@ -176,7 +199,8 @@ static const struct check {
     const struct reply *(*ask)(struct session *s, struct visit *v);
 } checks[] = {
     {STAGE_CONNECT, "REFUSE", check_refuse},    {STAGE_CONNECT, "DNSBL", check_lists},
-    {STAGE_HELO, "REFUSE", check_refuse},       {STAGE_MAIL, "MAXMSGS", check_messages},
+    {STAGE_HELO, "REFUSE", check_refuse},       {STAGE_MAIL, "UCSPITLS", check_tls},
+    {STAGE_MAIL, "AUTH_REQUIRED", check_user},  {STAGE_MAIL, "MAXMSGS", check_messages},
     {STAGE_MAIL, "BADSENDERS", check_sender},   {STAGE_MAIL, "REFUSE", check_refuse},
     {STAGE_RCPT, "MAXRCPTS", check_recipients}, {STAGE_RCPT, "DOMAINS", check_domain},
     {STAGE_RCPT, "MAILBOXES", check_mailbox},   {STAGE_RCPT, "place", check_place},

@@ -4,7 +4,25 @@
 #include "door.h"
 #include "pace.h"
 
-/* SIZE, BODY and SMTPUTF8 (RFC 1870, 6152, 6531). */
+static bool is_hex(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F');
+}
+
+/* RFC 3461 4: printable but + and =, or + and two hexadecimal digits. */
+static bool is_xtext(struct slice text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+        if (c < '!' || c > '~' || c == '=')
+            return false;
+        if (c == '+' && (text.n - i < 3 || !is_hex(text.p[i + 1]) || !is_hex(text.p[i + 2])))
+            return false;
+    }
+    return text.n > 0;
+}
+
+/* SIZE, BODY, SMTPUTF8 and AUTH (RFC 1870, 6152, 6531, 4954). */
 static const struct reply *mail_parameter(struct session *s, const struct parameter *p, bool *smtputf8)
 {
     unsigned long long size;
@@ -22,6 +40,9 @@ static const struct reply *mail_parameter(struct session *s, const struct parame
         *smtputf8 = true;
         return p->value.p ? &reply_bad_parameter : NULL;
     }
+    if (slice_is(p->keyword, "AUTH") && s->config.checkpassword)
+        return p->value.p && is_xtext(p->value) ? NULL
+                                                : &reply_bad_parameter; /* and nobody is trusted with it */
     return &reply_unknown_parameter;
 }
 

@@ -6,9 +6,11 @@
 #define ERROR_DELAY_MOST (30 * SECOND)
 #define FIRST_BYTES (1 * SECOND) /* for input that poll(2) promised */
 
-/* Up to an AUTH, which may bring a password along. */
-static struct slice without_secret(struct slice said)
+/* Up to an AUTH, which may bring a password along; behind one anything may be meant as its answer. */
+static struct slice without_secret(const struct session *s, struct slice said)
 {
+    if (s->auth_said)
+        return (struct slice){"", 0};
     for (size_t i = 0; i + 4 <= said.n; i++)
         if (slice_starts(slice_after(said, i), "AUTH"))
             return (struct slice){said.p, i + 4};
@@ -20,7 +22,7 @@ static void log_early(struct session *s, const char *at, struct slice said)
     log_event(&s->log, "early");
     log_string(&s->log, "at", at);
     log_number(&s->log, "bytes", said.n);
-    log_bytes(&s->log, "data", without_secret(said));
+    log_bytes(&s->log, "data", without_secret(s, said));
     log_end(&s->log);
 }
 
@@ -35,10 +37,10 @@ static const struct reply *punish(struct session *s, const char *at, struct slic
     return s->config.earlytalk == EARLYTALK_DROP ? &reply_early_drop : &reply_early;
 }
 
-/* On a pipe, a file or a terminal there are no turns. */
+/* On a pipe, a file or a terminal there are no turns; but TLS comes through pipes. */
 static bool has_turns(const struct session *s)
 {
-    return s->config.earlytalk != EARLYTALK_OFF && s->wire.in_is_socket;
+    return s->config.earlytalk != EARLYTALK_OFF && (s->wire.in_is_socket || s->tls);
 }
 
 const struct reply *pace_open(struct session *s)
@@ -114,7 +116,7 @@ const struct reply *pace_foreign(struct session *s, struct slice line)
     log_event(&s->log, "foreign");
     log_string(&s->log, "what", what);
     log_number(&s->log, "bytes", line.n);
-    log_bytes(&s->log, "data", line);
+    log_bytes(&s->log, "data", without_secret(s, line));
     log_end(&s->log);
     return &reply_foreign;
 }

@@ -19,6 +19,11 @@ REPLY(reply_go_ahead, NULL, "354 End data with <CR><LF>.<CR><LF>");
 REPLY(reply_bye, NULL, "221 2.0.0 Bye");
 REPLY(reply_help, NULL, "214 2.0.0 HELO EHLO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP");
 REPLY(reply_vrfy, NULL, "252 2.5.2 Send some mail and see");
+REPLY(reply_tls_ready, NULL, "220 2.0.0 Ready to start TLS");
+REPLY(reply_auth_ok, NULL, "235 2.7.0 Authenticated");
+REPLY(reply_auth_go_on, NULL, "334 ");
+REPLY(reply_auth_user, NULL, "334 VXNlcm5hbWU6");     /* "Username:" in base64 */
+REPLY(reply_auth_password, NULL, "334 UGFzc3dvcmQ6"); /* "Password:" */
 
 /* The command itself. */
 REPLY(reply_too_long, "line-too-long", "500 5.5.2 Line too long");
@@ -62,12 +67,28 @@ REPLY(reply_turned_away, "turned-away", "503 5.5.1 No mail is taken in this sess
 REPLY(reply_early, "early", "554 5.5.0 Wait for your turn");
 REPLY(reply_early_drop, "early", "521 5.5.0 Wait for your turn");
 REPLY(reply_foreign, "foreign", "221 2.7.0 This is SMTP");
+
+/* TLS and authentication. */
+REPLY(reply_tls_again, "sequence", "503 5.5.1 TLS is on already");
+REPLY(reply_tls_first, "tls-required", "530 5.7.0 Must issue a STARTTLS command first");
+REPLY(reply_tls_trouble, "tls", "454 4.7.0 TLS not available due to temporary reason");
+REPLY(reply_injection, "injection", "521 5.5.0 Nothing may come behind STARTTLS");
 REPLY(reply_auth, "auth-probe", "502 5.5.1 No authentication here");
+REPLY(reply_auth_insecure, "auth-insecure", "538 5.7.11 Encryption required for authentication");
+REPLY(reply_auth_first, "auth-required", "530 5.7.0 Authentication required");
+REPLY(reply_auth_again, "sequence", "503 5.5.1 Authenticated already");
+REPLY(reply_auth_mechanism, "auth-mechanism", "504 5.5.4 Unknown authentication mechanism");
+REPLY(reply_auth_malformed, "auth-malformed", "501 5.5.2 Authentication malformed");
+REPLY(reply_auth_too_long, "auth-malformed", "500 5.5.6 Authentication too long");
+REPLY(reply_auth_cancelled, "auth-cancelled", "501 5.7.0 Authentication cancelled");
+REPLY(reply_auth_failed, "auth-failed", "535 5.7.8 Authentication failed");
+REPLY(reply_auth_trouble, "auth-trouble", "454 4.7.0 Temporary authentication failure");
 
 /* Enough. */
 REPLY(reply_errors, "errors", "421 4.7.0 Too many errors");
 REPLY(reply_noops, "noops", "421 4.7.0 Too many NOOPs");
 REPLY(reply_vrfys, "vrfys", "421 4.7.0 Too many VRFYs");
+REPLY(reply_auths, "auths", "421 4.7.0 Too many failed authentications");
 REPLY(reply_messages, "messages", "421 4.7.0 Too many messages");
 REPLY(reply_timeout, "timeout", "421 4.4.2 Timeout");
 REPLY(reply_slow, "slow", "421 4.4.2 Message comes too slowly");

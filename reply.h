@@ -20,6 +20,12 @@ REPLY(reply_bye);
 REPLY(reply_help);
 REPLY(reply_vrfy);
 
+REPLY(reply_tls_ready);
+REPLY(reply_auth_ok);
+REPLY(reply_auth_go_on);
+REPLY(reply_auth_user);
+REPLY(reply_auth_password);
+
 REPLY(reply_too_long);
 REPLY(reply_unknown);
 REPLY(reply_unimplemented);
@@ -57,11 +63,26 @@ REPLY(reply_turned_away);
 REPLY(reply_early);
 REPLY(reply_early_drop);
 REPLY(reply_foreign);
+
+REPLY(reply_tls_again);
+REPLY(reply_tls_first);
+REPLY(reply_tls_trouble);
+REPLY(reply_injection);
 REPLY(reply_auth);
+REPLY(reply_auth_insecure);
+REPLY(reply_auth_first);
+REPLY(reply_auth_again);
+REPLY(reply_auth_mechanism);
+REPLY(reply_auth_malformed);
+REPLY(reply_auth_too_long);
+REPLY(reply_auth_cancelled);
+REPLY(reply_auth_failed);
+REPLY(reply_auth_trouble);
 
 REPLY(reply_errors);
 REPLY(reply_noops);
 REPLY(reply_vrfys);
+REPLY(reply_auths);
 REPLY(reply_messages);
 REPLY(reply_timeout);
 REPLY(reply_slow);

@@ -1,11 +1,13 @@
 #include "serve.h"
 
+#include "auth.h"
 #include "command.h"
 #include "content.h"
 #include "door.h"
 #include "envelope.h"
 #include "lists.h"
 #include "pace.h"
+#include "starttls.h"
 
 #include <fmt.h>
 
@@ -33,6 +35,10 @@ static const struct reply *ehlo(struct session *s, struct slice argument)
     n += fmt_ulonglong(s->text + n, s->config.databytes);
     if (!s->config.qmailqueue)
         n += fmt_str(s->text + n, "\r\n250-SMTPUTF8");
+    if (starttls_is_offered(s))
+        n += fmt_str(s->text + n, "\r\n250-STARTTLS");
+    if (auth_is_offered(s))
+        n += fmt_str(s->text + n, "\r\n250-AUTH PLAIN LOGIN");
     n += fmt_str(s->text + n, "\r\n250-ENHANCEDSTATUSCODES\r\n250 HELP");
     return in_text(s, n);
 }
@@ -93,13 +99,6 @@ static const struct reply *help(struct session *s, struct slice argument)
     return &reply_help;
 }
 
-static const struct reply *auth(struct session *s, struct slice argument)
-{
-    (void)s;
-    (void)argument;
-    return &reply_auth;
-}
-
 static const struct reply *unimplemented(struct session *s, struct slice argument)
 {
     (void)s;
@@ -139,6 +138,12 @@ static const struct reply *check_argument(enum argument wanted, struct slice arg
     return wanted == NEEDED && !argument.n ? &reply_argument : NULL;
 }
 
+/* What the log may tell of a command's name: behind an AUTH, one that is none may be a password. */
+static struct slice known_verb(const struct session *s, const struct verb *v, struct slice verb)
+{
+    return v ? slice_of(v->name) : s->auth_said ? (struct slice){"", 0} : verb;
+}
+
 /* Every RCPT, and any other command that was refused. Where it was not run, its argument is logged as it
  * came. */
 static void log_command(struct session *s, const struct verb *v, struct command c, bool run,
@@ -157,7 +162,7 @@ static void log_command(struct session *s, const struct verb *v, struct command 
         if (rcpt)
             log_bytes(&s->log, "to", run ? to : c.argument);
     } else {
-        log_bytes(&s->log, "verb", c.verb);
+        log_bytes(&s->log, "verb", known_verb(s, v, c.verb));
     }
     session_log_reply(s, r);
     log_end(&s->log);
@@ -251,9 +256,11 @@ static void end_by_wire(struct session *s)
 static void log_input(struct session *s, struct slice line)
 {
     struct command c = command_parse(line);
+    const struct verb *v = find_verb(c.verb);
+    bool secret = slice_is(c.verb, "AUTH") || (s->auth_said && !v);
 
     log_event(&s->log, "in");
-    log_bytes(&s->log, "data", slice_is(c.verb, "AUTH") ? c.verb : line);
+    log_bytes(&s->log, "data", secret ? known_verb(s, v, c.verb) : line);
     log_end(&s->log);
 }
 
@@ -310,6 +317,8 @@ void serve(struct session *s)
     struct slice line;
 
     log_connect(s);
+    if (s->tls)
+        starttls_log(s);
     greet_client(s);
     while (!s->closing) {
         lists_listen(s);
@@ -349,8 +358,8 @@ static const struct verb verbs[] = {
     {"VRFY", vrfy, ANY, NEEDED, false, STAGE_NEVER},
     {"EXPN", expn, ANY, NEEDED, false, STAGE_NEVER},
     {"HELP", help, ANY, OPTIONAL, false, STAGE_NEVER},
-    {"AUTH", auth, ANY, OPTIONAL, false, STAGE_NEVER},
-    {"STARTTLS", unimplemented, ANY, OPTIONAL, false, STAGE_NEVER},
+    {"AUTH", auth_command, ANY, OPTIONAL, false, STAGE_NEVER},
+    {"STARTTLS", starttls_command, ANY, NONE, false, STAGE_NEVER},
     {"BDAT", unimplemented, ANY, OPTIONAL, false, STAGE_NEVER},
     {"ETRN", unimplemented, ANY, OPTIONAL, false, STAGE_NEVER},
     {"TURN", unimplemented, ANY, OPTIONAL, false, STAGE_NEVER},

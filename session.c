@@ -30,9 +30,11 @@ void session_init(struct session *s, int in, int out)
     table_init(&s->mailboxes, c->mailboxes, &s->table_room[1]);
     table_init(&s->badsenders, c->badsenders, &s->table_room[2]);
     transaction_init(&s->transaction, &s->transaction_room);
-    s->greeted = s->esmtp = s->closing = s->turned_away = s->paused = s->lists_asked = false;
+    s->greeted = s->esmtp = s->closing = s->turned_away = s->paused = s->lists_asked = s->auth_said = false;
     s->ended = NULL;
-    s->helo_len = s->from_len = s->to_len = 0;
+    s->helo_len = s->from_len = s->to_len = s->user_len = 0;
+    s->auths = 0;
+    s->tls = !ucspitls_find(&s->ucspitls) && ucspitls_is_on(&s->tls_facts);
     s->errors = s->noops = s->vrfys = s->rcpts = s->messages = s->messages_begun = s->messages_kept = 0;
     make_id(s->id);
     log_common(&s->log, "sid", slice_of(s->id));
@@ -47,6 +49,13 @@ void session_greet(struct session *s, struct slice name, bool esmtp)
     memcpy(s->helo, name.p, s->helo_len);
     s->greeted = true;
     s->esmtp = esmtp;
+    transaction_reset(&s->transaction);
+}
+
+void session_restart(struct session *s)
+{
+    s->greeted = s->esmtp = s->paused = false;
+    s->helo_len = s->from_len = s->to_len = 0;
     transaction_reset(&s->transaction);
 }
 
@@ -73,6 +82,16 @@ void session_log_reply(struct session *s, const struct reply *r)
         log_string(&s->log, "reason", r->reason);
         log_string(&s->log, "reply", r->text);
     }
+}
+
+void session_log_security(struct session *s)
+{
+    if (s->tls) {
+        log_string(&s->log, "tls", s->tls_facts.protocol);
+        log_string(&s->log, "cipher", s->tls_facts.cipher);
+    }
+    if (session_is_authenticated(s))
+        log_bytes(&s->log, "user", (struct slice){s->user, s->user_len});
 }
 
 void session_log_trouble(struct session *s, const char *step, const char *object, int error, int exit_code)

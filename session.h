@@ -11,6 +11,7 @@
 #include "table.h"
 #include "trace.h"
 #include "transaction.h"
+#include "ucspitls.h"
 #include "wire.h"
 
 enum { SESSION_ID = 24, SESSION_TEXT = 512, SESSION_PATH = ADDRESS_FMT + 2 };
@@ -35,15 +36,19 @@ struct lists {
  * idle, or says only EHLO and QUIT, holds few pages of memory. */
 struct session {
     instant began;
-    bool greeted, esmtp; /* HELO or EHLO was said; it was EHLO */
-    bool closing;        /* the reply that was sent is the last one */
-    bool turned_away;    /* nothing but QUIT is left to this client */
-    bool paused;         /* we made the client wait since its last turn */
-    bool lists_asked;    /* DNS lists were; s->lists is in use */
-    const char *ended;   /* why, for the log; NULL: not yet */
-    uint64_t errors, noops, vrfys, rcpts;
-    uint64_t messages, messages_begun; /* accepted; for which DATA was said */
-    uint64_t messages_kept;            /* stored, though REFUSE=dot may have said no */
+    bool greeted, esmtp;                         /* HELO or EHLO was said; it was EHLO */
+    bool closing;                                /* the reply that was sent is the last one */
+    bool turned_away;                            /* nothing but QUIT is left to this client */
+    bool paused;                                 /* we made the client wait since its last turn */
+    bool lists_asked;                            /* DNS lists were; s->lists is in use */
+    bool tls;                                    /* what is said is encrypted; s->tls_facts tells how */
+    bool auth_said;                              /* the client said AUTH: what it says may hold a password */
+    const char *ended;                           /* why, for the log; NULL: not yet */
+    uint64_t errors, noops, vrfys, rcpts, auths; /* auths: those that failed */
+    uint64_t messages, messages_begun;           /* accepted; for which DATA was said */
+    uint64_t messages_kept;                      /* stored, though REFUSE=dot may have said no */
+    struct ucspitls ucspitls;
+    size_t user_len; /* 0: not authenticated */
     struct wire wire;
     struct log log;
     struct transaction transaction;
@@ -61,6 +66,8 @@ struct session {
     struct wire_room wire_room;
     char from[SESSION_PATH], to[SESSION_PATH]; /* of the last MAIL and RCPT, as they are logged */
     struct transaction_room transaction_room;
+    struct ucspitls_facts tls_facts;
+    char user[TRACE_USER];
     struct table_room table_room[4];
     struct lists lists;       /* where there are any */
     struct delivery delivery; /* from the first message on */
@@ -73,6 +80,9 @@ void session_init(struct session *s, int in, int out);
 /* The client said HELO, or EHLO. */
 void session_greet(struct session *s, struct slice name, bool esmtp);
 
+/* All that the client said is forgotten but that it misbehaved: it begins anew (RFC 3207 4.2). */
+void session_restart(struct session *s);
+
 /* Sends one reply. After one that closes there must be no other. */
 void session_reply(struct session *s, const struct reply *r);
 
@@ -84,6 +94,15 @@ void session_log_trouble(struct session *s, const char *step, const char *object
 
 /* Keeps a path for the log: `a` where it could be read, else the argument as it came. Returns the length. */
 size_t session_keep_path(char room[SESSION_PATH], struct slice argument, const struct address *a);
+
+/* TLS, its cipher, and who authenticated, where it is so. */
+void session_log_security(struct session *s);
+
+/* It said who it is, and proved it. */
+static inline bool session_is_authenticated(const struct session *s)
+{
+    return s->user_len > 0;
+}
 
 static inline struct slice session_helo(const struct session *s)
 {

@@ -57,6 +57,16 @@ static size_t put_field(char *out, const char *field, struct slice value)
     return n;
 }
 
+/* What is no visible ASCII becomes a question mark. */
+static size_t put_printable(char out[TRACE_USER], struct slice text)
+{
+    size_t n = text.n < TRACE_USER ? text.n : TRACE_USER;
+
+    for (size_t i = 0; i < n; i++)
+        out[i] = '!' <= text.p[i] && text.p[i] <= '~' ? text.p[i] : '?';
+    return n;
+}
+
 size_t trace_listed(char *out, const struct trace *t)
 {
     return t->lists.n ? put_field(out, "Listed", t->lists) : 0;
@@ -119,6 +129,13 @@ size_t trace_received(char *out, const struct trace *t)
     n += fmt_str(out + n, t->me);
     n += fmt_str(out + n, " with ");
     n += fmt_str(out + n, t->protocol);
+    if (t->tls) {
+        n += fmt_str(out + n, "\n\t(tls=");
+        n += fmt_str(out + n, t->tls);
+        n += fmt_str(out + n, " cipher=");
+        n += fmt_str(out + n, t->cipher);
+        n += fmt_str(out + n, ")");
+    }
     n += fmt_str(out + n, " id ");
     n += fmt_str(out + n, t->id);
     if (recipient.n) {
@@ -134,7 +151,7 @@ size_t trace_received(char *out, const struct trace *t)
 
 size_t trace_envelope(char *out, const struct trace *t)
 {
-    char helo[TRACE_HELO];
+    char helo[TRACE_HELO], user[TRACE_USER];
     struct slice recipient;
     const char *place;
     size_t n = 0, at = 0;
@@ -143,6 +160,8 @@ size_t trace_envelope(char *out, const struct trace *t)
     n += put_field(out + n, "Helo", (struct slice){helo, put_name(helo, t->helo)});
     n += put_field(out + n, "Session", slice_of(t->session));
     n += put_field(out + n, "Mode", slice_of(t->mode));
+    if (t->user.n)
+        n += put_field(out + n, "User", (struct slice){user, put_printable(user, t->user)});
     n += put_path(out + n, "X-Postern-From", transaction_sender(t->transaction));
     while (transaction_next(t->transaction, &at, &recipient, &place))
         if (!*place)

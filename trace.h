@@ -9,12 +9,15 @@
 
 enum {
     TRACE_HELO = 255, /* octets of a HELO name that are kept */
+    TRACE_USER = 256, /* and of a user's name */
     /* room for all fields of any transaction */
     TRACE_ROOM = TRANSACTION_ARENA + 8192
 };
 
 struct trace {
-    const char *me, *protocol; /* SMTP, ESMTP, UTF8SMTP */
+    const char *me, *protocol; /* SMTP, ESMTPSA, UTF8SMTP and so on (RFC 3848, RFC 6531) */
+    const char *tls, *cipher;  /* names; NULL: no TLS */
+    struct slice user;         /* that authenticated; empty: none did */
     const char *session, *id;  /* of the session; of this message */
     const char *mode;          /* collector, local, relay */
     const struct client *client;

@@ -1,4 +1,5 @@
 #define _XOPEN_SOURCE 700 /* SIGXFSZ */
+#define _DEFAULT_SOURCE   /* explicit_bzero */
 #include "wire.h"
 
 #include "foreign.h"
@@ -6,6 +7,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -56,16 +58,22 @@ static bool set_receive_timeout(int fd)
 void wire_init(struct wire *w, struct wire_room *room, int in, int out, int64_t patience, instant limit)
 {
     w->room = room;
+    w->end = WIRE_OPEN;
+    w->patience = patience;
+    w->limit = limit;
+    w->out_len = w->touched = 0;
+    w->bytes_in = w->bytes_out = 0;
+    wire_change(w, in, out);
+}
+
+void wire_change(struct wire *w, int in, int out)
+{
     w->in = in;
     w->out = out;
     w->in_is_socket = set_receive_timeout(in);
     w->out_is_socket = true; /* until a send says otherwise */
-    w->end = WIRE_OPEN;
-    w->patience = patience;
-    w->limit = limit;
     w->next = w->room->in + WIRE_HEADROOM;
-    w->have = w->out_len = 0;
-    w->bytes_in = w->bytes_out = 0;
+    w->have = 0;
 }
 
 /* Waits for `events` on `fd`. False when the deadline passed, or where we are to end: then nobody waits for a
@@ -108,6 +116,9 @@ static size_t fill(struct wire *w, char *buf, size_t room, instant until)
             end(w, WIRE_STOPPED);
         } else if (r > 0) {
             w->bytes_in += (uint64_t)r;
+            size_t end_of_it = (size_t)(buf - w->room->in) + (size_t)r;
+            if (end_of_it > w->touched)
+                w->touched = end_of_it;
             return (size_t)r;
         } else if (r == 0) {
             end(w, WIRE_EOF);
@@ -121,7 +132,11 @@ static size_t fill(struct wire *w, char *buf, size_t room, instant until)
 bool wire_has_come(const struct wire *w)
 {
     char c;
-    return w->in_is_socket && recv(w->in, &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+    struct pollfd p = {.fd = w->in, .events = POLLIN};
+
+    if (w->in_is_socket)
+        return recv(w->in, &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+    return poll(&p, 1, 0) > 0 && p.revents & POLLIN;
 }
 
 enum wire_pause wire_pause_with(struct wire *w, instant until, enum wire_watch watch, struct pollfd *fds,
@@ -212,6 +227,16 @@ void wire_take(struct wire *w, size_t n)
 {
     w->next += n;
     w->have -= n;
+}
+
+/* What lies before the next bytes and behind them. */
+void wire_forget(struct wire *w)
+{
+    char *const start = w->room->in, *const behind = w->next + w->have, *const end = start + w->touched;
+
+    explicit_bzero(start, (size_t)(w->next - start));
+    if (behind < end)
+        explicit_bzero(behind, (size_t)(end - behind));
 }
 
 /* Writes all of it, or ends the session. */

@@ -41,6 +41,7 @@ struct wire {
     instant limit;    /* of the whole session */
     char *next;       /* input not taken yet: [next, next + have) */
     size_t have, out_len;
+    size_t touched; /* of the input buffer: no more than so much of it was ever written */
     uint64_t bytes_in, bytes_out;
     struct wire_room *room;
 };
@@ -55,6 +56,9 @@ enum wire_pause {
     WIRE_GONE   /* the client left, we are to end, or the session's time is over */
 };
 
+/* The connection goes on with these descriptors. What was read from the old ones is dropped. */
+void wire_change(struct wire *w, int in, int out);
+
 /* Input that was read, but not asked for yet: the client speaks ahead. */
 static inline bool wire_is_ahead(const struct wire *w)
 {
@@ -68,7 +72,7 @@ enum wire_watch {
     WIRE_WATCH_INPUT    /* that, or that there is input */
 };
 
-/* Input has come that was not read yet: on a socket, and never waited for. */
+/* Input has come that was not read yet. Never waits. */
 bool wire_has_come(const struct wire *w);
 
 /* Sends what there is to send, and waits: until `until` or the session's limit, until the client does what is
@@ -92,6 +96,9 @@ int wire_chunk(struct wire *w, instant limit, char **bytes, size_t *n);
 
 /* The first `n` bytes of the last chunk are done with. */
 void wire_take(struct wire *w, size_t n);
+
+/* What was taken was secret: nothing of it stays in the buffer. */
+void wire_forget(struct wire *w);
 
 /* Appends to the output, writing only when the buffer is full. Nothing happens once the
  * connection is lost. */

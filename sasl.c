@@ -1,0 +1,43 @@
+#define _DEFAULT_SOURCE /* explicit_bzero */
+#include "sasl.h"
+
+#include <textcode.h>
+
+void sasl_wipe(void *bytes, size_t n)
+{
+    explicit_bzero(bytes, n);
+}
+
+/* libowfat's reader takes a C string and forgives what is missing or left over at the end: we look. */
+bool sasl_decode(struct slice text, char out[SASL_MESSAGE], size_t *n)
+{
+    char copy[SASL_TEXT + 1];
+
+    if (text.n > SASL_TEXT || text.n % 4)
+        return false;
+    memcpy(copy, text.p, text.n);
+    copy[text.n] = 0;
+    *n = 0;
+    size_t taken = text.n ? scan_base64(copy, out, n) : 0;
+    sasl_wipe(copy, text.n);
+    return taken == text.n;
+}
+
+static bool take_field(struct slice *rest, struct slice *field)
+{
+    const char *nul = memchr(rest->p, 0, rest->n);
+
+    if (!nul)
+        return false;
+    *field = (struct slice){rest->p, (size_t)(nul - rest->p)};
+    *rest = slice_after(*rest, field->n + 1);
+    return true;
+}
+
+bool sasl_plain(struct slice message, struct slice *authzid, struct slice *authcid, struct slice *password)
+{
+    if (!take_field(&message, authzid) || !take_field(&message, authcid))
+        return false;
+    *password = message;
+    return !memchr(message.p, 0, message.n);
+}
