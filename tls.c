@@ -1,0 +1,328 @@
+/* postern-tls: the gate: starts a program that speaks to one client, and TLS on its connection when the
+ * program asks for it (UCSPI-TLS). postern-tls(8) is its manual.
+ *
+ * It holds no key and reads no byte of the client: it makes the descriptors, forks, and waits for one byte.
+ * Then it becomes postern-tlsio. */
+#define _DEFAULT_SOURCE /* initgroups */
+#include "log.h"
+#include "ucspitls.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { EXIT_OK = 0, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
+
+/* A little more than postern-tlsio gives a client for its handshake. */
+#define HANDSHAKE (40 * SECOND)
+
+extern char **environ;
+
+struct gate {
+    bool implicit;             /* TLS comes first, before a word is said */
+    const char *user, *keeper; /* who runs the program; who holds the key */
+    struct passwd program_as, key_as;
+    char tlsio[PATH_MAX];
+};
+
+/* The three channels between the program and the cipher. */
+struct channels {
+    struct ucspitls program; /* its ends */
+    int control, from, to;   /* the cipher's */
+};
+
+static void complain(const char *step, const char *object, int error)
+{
+    static struct log_room room;
+    struct log l;
+    const char *client = getenv("TCPREMOTEIP");
+
+    if (!client)
+        client = getenv("REMOTE_ADDR");
+    log_init(&l, &room, 2);
+    log_event(&l, "gate");
+    log_string(&l, "client", client ? client : "unknown");
+    log_string(&l, "step", step);
+    log_string(&l, "object", object);
+    log_string(&l, "error", strerror(error));
+    log_end(&l);
+}
+
+static _Noreturn void die(int code, const char *step, const char *object, int error)
+{
+    complain(step, object, error);
+    _exit(code);
+}
+
+static void find_user(const char *name, struct passwd *p)
+{
+    errno = 0;
+    const struct passwd *found = getpwnam(name);
+
+    if (!found)
+        die(EXIT_WRONG, "user", name, errno ? errno : EINVAL);
+    *p = *found;
+    p->pw_name = (char *)name; /* the rest of it does not outlive the next call */
+}
+
+/* For good. As root only: who was started as a user stays that. */
+static void become(const struct passwd *p)
+{
+    if (!p->pw_name)
+        return;
+    if (initgroups(p->pw_name, p->pw_gid) < 0 || setgid(p->pw_gid) < 0 || setuid(p->pw_uid) < 0)
+        die(EXIT_TROUBLE, "user", p->pw_name, errno);
+}
+
+static int try_file(const char *step, const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd >= 0)
+        return close(fd);
+    complain(step, path, errno);
+    return -1;
+}
+
+/* Opening the files costs little, reading them as TLS does costs more than a session. */
+static int try_files(const struct gate *g)
+{
+    const char *certificate = getenv("CERTFILE"), *key = getenv("KEYFILE");
+
+    if (!certificate) {
+        complain("certificate", "CERTFILE", ENOENT);
+        return -1;
+    }
+    if (try_file("certificate", certificate) || (key && try_file("key", key)))
+        return -1;
+    if (!strchr(g->tlsio, '/') || !access(g->tlsio, X_OK))
+        return 0;
+    complain("program", g->tlsio, errno);
+    return -1;
+}
+
+/* The same, with the eyes of who will read them. */
+static bool can_do_tls(const struct gate *g)
+{
+    const struct passwd *p = &g->key_as;
+
+    if (!p->pw_name)
+        return !try_files(g);
+    if (initgroups(p->pw_name, p->pw_gid) < 0 || setegid(p->pw_gid) < 0 || seteuid(p->pw_uid) < 0)
+        die(EXIT_TROUBLE, "user", p->pw_name, errno);
+    int r = try_files(g);
+    if (seteuid(0) < 0 || setegid(0) < 0)
+        die(EXIT_TROUBLE, "user", "root", errno);
+    return !r;
+}
+
+static void make_channels(struct channels *c)
+{
+    int control[2], in[2], out[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, control) < 0 || pipe(in) < 0 || pipe(out) < 0)
+        die(EXIT_TROUBLE, "channels", "pipe", errno);
+    c->program = (struct ucspitls){control[0], in[0], out[1]};
+    c->control = control[1];
+    c->from = out[0];
+    c->to = in[1];
+}
+
+static char *number_text(char room[16], int number)
+{
+    snprintf(room, 16, "%d", number);
+    return room;
+}
+
+/* Never returns. */
+static _Noreturn void become_program(const struct gate *g, char **argv)
+{
+    become(&g->program_as);
+    execvp(argv[0], argv);
+    die(EXIT_TROUBLE, "program", argv[0], errno);
+}
+
+static void set(const char *name, const char *value)
+{
+    if (setenv(name, value, 1) < 0)
+        die(EXIT_TROUBLE, "environment", name, errno);
+}
+
+static void offer(const struct ucspitls *u)
+{
+    char text[16];
+
+    set("SSLCTLFD", number_text(text, u->control));
+    set("SSLREADFD", number_text(text, u->read));
+    set("SSLWRITEFD", number_text(text, u->write));
+    if (!getenv("UCSPITLS"))
+        set("UCSPITLS", "");
+}
+
+/* Who is there can be asked of the connection only, and the program will not have that. */
+static void name_client(void)
+{
+    struct sockaddr_storage peer;
+    socklen_t n = sizeof peer;
+    char address[INET6_ADDRSTRLEN], port[16];
+    const void *bytes = &((struct sockaddr_in6 *)&peer)->sin6_addr;
+    unsigned number;
+
+    if (getenv("TCPREMOTEIP") || getenv("REMOTE_ADDR") || getpeername(0, (struct sockaddr *)&peer, &n) < 0 ||
+        (peer.ss_family != AF_INET && peer.ss_family != AF_INET6))
+        return;
+    number = ((struct sockaddr_in6 *)&peer)->sin6_port; /* at the same place in both */
+    if (peer.ss_family == AF_INET)
+        bytes = &((struct sockaddr_in *)&peer)->sin_addr;
+    if (!inet_ntop(peer.ss_family, bytes, address, sizeof address))
+        return;
+    set("REMOTE_ADDR", address);
+    set("REMOTE_PORT", number_text(port, ntohs((uint16_t)number)));
+}
+
+/* The program starts when the handshake is done, and not at all where it is not. */
+static void await_handshake(struct ucspitls *u)
+{
+    struct ucspitls_facts facts;
+
+    name_client();
+    if (ucspitls_hear(u, deadline_after(deadline_now(), HANDSHAKE), &facts) < 0)
+        _exit(EXIT_OK); /* postern-tlsio has said why */
+    if (ucspitls_switch(u) < 0)
+        die(EXIT_TROUBLE, "channels", "dup2", errno);
+    set("SSL_PROTOCOL", facts.protocol);
+    set("SSL_CIPHER", facts.cipher);
+    if (*facts.server_name)
+        set("SSL_TLS_SNI_SERVERNAME", facts.server_name);
+}
+
+static _Noreturn void be_program(const struct gate *g, struct channels *c, char **argv)
+{
+    close(c->control);
+    close(c->from);
+    close(c->to);
+    if (g->implicit)
+        await_handshake(&c->program);
+    else
+        offer(&c->program);
+    become_program(g, argv);
+}
+
+static _Noreturn void be_cipher(const struct gate *g, const struct channels *c, bool report)
+{
+    char control[16], from[16], to[16];
+    char *argv[] = {
+        (char *)g->tlsio,       "-Y", number_text(control, c->control), number_text(from, c->from),
+        number_text(to, c->to), NULL};
+
+    if (!report) {
+        argv[1] = argv[0];
+        execvp(g->tlsio, argv + 1);
+    } else {
+        execvp(g->tlsio, argv);
+    }
+    die(EXIT_TROUBLE, "program", g->tlsio, errno);
+}
+
+/* Waits for the program to ask, or to end. */
+static _Noreturn void be_gate(const struct gate *g, const struct channels *c)
+{
+    char asked = 0;
+    ssize_t r;
+
+    do
+        r = read(c->control, &asked, 1);
+    while (r < 0 && errno == EINTR);
+    if (r > 0 && (asked == 'y' || asked == 'Y'))
+        be_cipher(g, c, asked == 'Y');
+    _exit(EXIT_OK);
+}
+
+static _Noreturn void open_gate(const struct gate *g, char **argv)
+{
+    struct channels c;
+
+    make_channels(&c);
+    pid_t pid = fork();
+    if (pid < 0)
+        die(EXIT_TROUBLE, "fork", argv[0], errno);
+    if (pid == 0)
+        be_program(g, &c, argv);
+    close(c.program.control);
+    close(c.program.read);
+    close(c.program.write);
+    become(&g->key_as);
+    if (g->implicit)
+        be_cipher(g, &c, true);
+    be_gate(g, &c);
+}
+
+/* postern-tlsio stands beside us, or in PATH where we were found there. */
+static void find_tlsio(struct gate *g, const char *self)
+{
+    const char *slash = strrchr(self, '/');
+    int folder = slash ? (int)(slash + 1 - self) : 0;
+
+    if (snprintf(g->tlsio, sizeof g->tlsio, "%.*spostern-tlsio", folder, self) >= (int)sizeof g->tlsio)
+        die(EXIT_WRONG, "program", self, ENAMETOOLONG);
+}
+
+static _Noreturn void usage(void)
+{
+    dprintf(2, "usage: postern-tls [-i] [-u user] [-U user] program [argument ...]\n");
+    _exit(EXIT_WRONG);
+}
+
+static void find_users(struct gate *g)
+{
+    if (geteuid() != 0)
+        return;
+    if (!g->user || !g->keeper) {
+        dprintf(2, "postern-tls: started as root: -u and -U must say whom to become\n");
+        _exit(EXIT_WRONG);
+    }
+    find_user(g->user, &g->program_as);
+    find_user(g->keeper, &g->key_as);
+}
+
+int main(int argc, char **argv)
+{
+    static struct gate g;
+    int option;
+
+    while ((option = getopt(argc, argv, "+iu:U:")) != -1)
+        switch (option) {
+        case 'i':
+            g.implicit = true;
+            break;
+        case 'u':
+            g.user = optarg;
+            break;
+        case 'U':
+            g.keeper = optarg;
+            break;
+        default:
+            usage();
+        }
+    if (optind == argc)
+        usage();
+    find_tlsio(&g, argv[0]);
+    find_users(&g);
+    const char *use = getenv("UCSPITLS");
+    bool wanted = g.implicit || !use || strcmp(use, "-") != 0;
+    if (wanted && can_do_tls(&g))
+        open_gate(&g, argv + optind);
+    if (g.implicit)
+        _exit(EXIT_WRONG);
+    unsetenv("SSLCTLFD"); /* whoever set it does not wait for us */
+    become_program(&g, argv + optind);
+}
