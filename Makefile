@@ -18,14 +18,21 @@ OWFAT_CFLAGS ?=
 OWFAT_LIBS   ?= -l:libowfat.a
 CDB_CFLAGS   ?= -isystem dep/tinycdb
 CDB_LIBS     ?= dep/tinycdb/libcdb.a
+CRYPT_LIBS   ?= -lcrypt
 
 # A program is its rooms, the first of which has its main.
-PROGRAMS = postern-smtpd postern-cdb postern-dnsbl postern-tls
-postern-smtpd = smtpd why serve content envelope auth starttls door pace lists foreign dnsbl dnslist session reply delivery spool \
-                maildir qqueue checkpassword child sasl ucspitls trace transaction table place client config knob log wire body command address ip deadline
-postern-cdb   = mkcdb replace entry place address command ip
-postern-dnsbl = dnsblq dnsbl dnslist replace log command ip deadline
-postern-tls   = tls ucspitls log deadline
+PROGRAMS = postern-smtpd postern-cdb postern-dnsbl postern-checkpw postern-tls
+postern-smtpd   = smtpd why serve content envelope auth starttls door pace lists foreign dnsbl dnslist session reply \
+                  delivery spool maildir qqueue checkpassword child sasl ucspitls trace transaction table place client \
+                  config knob log wire body command address ip deadline
+postern-cdb     = mkcdb replace entry pwhash place address command ip
+postern-dnsbl   = dnsblq dnsbl dnslist replace log command ip deadline
+postern-checkpw = checkpw table place address log ip deadline
+postern-checkpw_LIBS = $(CRYPT_LIBS)
+postern-tls     = tls ucspitls log deadline
+# These need a library that musl has no equal of (its crypt(3) knows no yescrypt): they are never static, and
+# build/static has the ordinary ones.
+DYNAMIC = postern-checkpw
 ROOMS = $(sort $(foreach p,$(PROGRAMS),$($p)))
 MAINS = $(foreach p,$(PROGRAMS),$(firstword $($p)))
 
@@ -45,12 +52,13 @@ SAY = $(if $(filter 0,$(V)),@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,ec
 
 define PROGRAM
 $(1)/$(5): $($(5):%=$(1)/obj/%.o)
-	$$(call SAY,ld $$@)$(2) $(3) -o $$@ $$^ $(4)
+	$$(call SAY,ld $$@)$(2) $(3) -o $$@ $$^ $(4) $$($(5)_LIBS)
 
 endef
-# One set of rules for each way to compile: $(1) the folder, $(2) compiler and flags, $(3) link flags, $(4) libraries
+# One set of rules for each way to compile: $(1) the folder, $(2) compiler and flags, $(3) link flags, $(4) libraries,
+# $(5) programs, where not all
 define BUILD
-$(foreach p,$(PROGRAMS),$(call PROGRAM,$(1),$(2),$(3),$(4),$p))
+$(foreach p,$(or $(5),$(PROGRAMS)),$(call PROGRAM,$(1),$(2),$(3),$(4),$p))
 $(1)/obj/%.o: %.c | dep/tinycdb
 	@mkdir -p $$(@D)
 	$$(call SAY,cc $$@)$(2) -MMD -MP -c -o $$@ $$<
@@ -68,7 +76,10 @@ MUSLCC ?= musl-gcc
 static: $(PROGRAMS:%=build/static/%)
 $(eval $(call BUILD,build/static,$(MUSLCC) $$(STD) $$(CFLAGS) $$(WARN) -fstack-protector-strong $$(SECTIONS) \
   -isystem dep/musl/include/tinycdb -isystem dep/musl/include/libowfat,-static -no-pie $(LINK) \
-  -Wl$$(comma)-z$$(comma)noexecstack,dep/musl/libcdb.a dep/musl/libowfat.a))
+  -Wl$$(comma)-z$$(comma)noexecstack,dep/musl/libcdb.a dep/musl/libowfat.a,$(filter-out $(DYNAMIC),$(PROGRAMS))))
+$(DYNAMIC:%=build/static/%): build/static/%: build/%
+	@mkdir -p $(@D)
+	$(call SAY,cp $@)cp $< $@
 comma = ,
 
 dep/tinycdb:

@@ -15,9 +15,7 @@ static bool is_atext(char c)
     return is_alnum(c) || (c && strchr("!#$%&'*+-/=?^_`{|}~", c));
 }
 
-/* The length of the well-formed UTF-8 sequence above U+009F at the start of s; 0 if there is
- * none (RFC 3629 4: no overlong forms, no surrogates; C1 controls are refused here, too). */
-static size_t utf8_sequence(struct slice s)
+size_t address_utf8(struct slice s)
 {
     if (!s.n)
         return 0;
@@ -61,7 +59,7 @@ static const char *parse_quoted(struct slice *s, struct address *a)
             if (!s->n || *s->p < ' ' || *s->p > '~')
                 return "bad backslash in quotes";
         } else if ((unsigned char)*s->p >= 0x80) {
-            if (!(n = utf8_sequence(*s)))
+            if (!(n = address_utf8(*s)))
                 return "bad UTF-8";
             a->utf8 = true;
         } else if (*s->p < ' ' || *s->p > '~') {
@@ -87,7 +85,7 @@ static size_t scan_dots(struct slice s, bool *utf8)
             atom = true;
         } else if (s.p[n] == '.' && atom) {
             atom = false;
-        } else if ((step = utf8_sequence(slice_after(s, n)))) {
+        } else if ((step = address_utf8(slice_after(s, n)))) {
             atom = *utf8 = true;
         } else {
             break;
@@ -126,7 +124,7 @@ static size_t scan_name(struct slice s, bool *utf8)
             continue;
         }
         if ((unsigned char)c >= 0x80) {
-            if (!(step = utf8_sequence(slice_after(s, n))))
+            if (!(step = address_utf8(slice_after(s, n))))
                 return 0;
             *utf8 = true;
         } else if (!is_alnum(c) && c != '_' && (c != '-' || !label)) {

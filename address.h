@@ -36,6 +36,10 @@ const char *address_parse(struct slice text, enum address_kind kind, struct addr
 /* A domain or address literal alone, as HELO and the tables have it. */
 bool address_is_domain(struct slice text);
 
+/* The length of the well-formed UTF-8 sequence above U+009F at the start of s; 0 if there is none
+ * (RFC 3629 4: no overlong forms, no surrogates; C1 controls are refused, too). */
+size_t address_utf8(struct slice s);
+
 static inline bool address_is_null(const struct address *a)
 {
     return !a->local_len && !a->domain_len;

@@ -1,6 +1,7 @@
 #include "entry.h"
 
 #include "place.h"
+#include "pwhash.h"
 
 #include <case.h>
 
@@ -113,6 +114,42 @@ static const char *read_sender(struct slice line, struct entry *e)
     return why ? why : is_over(line) ? NULL : "more than an address";
 }
 
+/* The length of a user's name at the start of s, which a space or a colon ends. */
+static size_t scan_user(struct slice s)
+{
+    size_t n = 0, step;
+
+    for (; n < s.n; n += step) {
+        step = s.p[n] > ' ' && s.p[n] <= '~' && s.p[n] != ':' ? 1 : address_utf8(slice_after(s, n));
+        if (!step)
+            break;
+    }
+    return n;
+}
+
+/* name hash, or name:hash as htpasswd and shadow have it. */
+static const char *read_user(struct slice line, struct entry *e)
+{
+    size_t n = scan_user(line);
+    bool colon = n < line.n && line.p[n] == ':';
+
+    if (!n || n > ENTRY_USER_NAME || (n < line.n && !colon && line.p[n] != ' ' && line.p[n] != '\t'))
+        return "bad name";
+    memcpy(e->key, line.p, n);
+    case_lowerb(e->key, n);
+    e->key_len = n;
+    line = slice_after(line, n + colon);
+    if (is_over(line))
+        line.n = 0;
+    while (!colon && line.n && (*line.p == ' ' || *line.p == '\t'))
+        line = slice_after(line, 1);
+    e->value = take_word(&line);
+    if (colon && memchr(e->value.p, ':', e->value.n))
+        return "more than a name and a hash";
+    const char *why = pwhash_check(e->value);
+    return why ? why : is_over(line) ? NULL : "more than a name and a hash";
+}
+
 static const struct {
     const char *name;
     const char *(*read)(struct slice line, struct entry *e);
@@ -120,6 +157,7 @@ static const struct {
     [ENTRY_DOMAIN] = {"domains", read_domain},
     [ENTRY_MAILBOX] = {"mailboxes", read_mailbox},
     [ENTRY_SENDER] = {"badsenders", read_sender},
+    [ENTRY_USER] = {"users", read_user},
 };
 
 bool entry_kind(const char *name, enum entry_kind *kind)

@@ -4,9 +4,9 @@
 
 #include "address.h"
 
-enum { ENTRY_KEY = ADDRESS_FMT };
+enum { ENTRY_KEY = ADDRESS_FMT, ENTRY_USER_NAME = 255 };
 
-enum entry_kind { ENTRY_DOMAIN, ENTRY_MAILBOX, ENTRY_SENDER };
+enum entry_kind { ENTRY_DOMAIN, ENTRY_MAILBOX, ENTRY_SENDER, ENTRY_USER };
 
 struct entry {
     char key[ENTRY_KEY]; /* as lookups ask for it */
@@ -14,7 +14,7 @@ struct entry {
     struct slice value;  /* in the line */
 };
 
-/* The kind by its name: domains, mailboxes, badsenders. */
+/* The kind by its name: domains, mailboxes, badsenders, users. */
 bool entry_kind(const char *name, enum entry_kind *kind);
 
 /* NULL, or why the line is wrong. It may have its line end still. */

@@ -269,6 +269,6 @@ int main(int argc, char **argv)
         c.source = argv[2];
         return compile(&c, argv[3]);
     }
-    fprintf(stderr, "usage: postern-cdb domains|mailboxes|badsenders source target\n");
+    fprintf(stderr, "usage: postern-cdb domains|mailboxes|badsenders|users source target\n");
     return EXIT_WRONG;
 }

@@ -75,19 +75,28 @@ static int open_table(struct table *t)
     return -1;
 }
 
-/* Compares the record at `at` with key. 1 with *value set, 0, or -1. */
-static int match_record(struct table *t, uint32_t at, struct slice key, struct slice *value)
+/* Reads the record at `at`, as much of it as there is room for; *n is how much. */
+static int read_record(struct table *t, uint32_t at, uint32_t *n)
 {
     if (at < TABLE_TOC || t->data_end < 8 || at > t->data_end - 8)
         return broken();
-    uint32_t n = t->data_end - at;
-    if (n > sizeof t->room->record)
-        n = sizeof t->room->record;
-    if (read_at(t, t->room->record, n, at))
+    *n = t->data_end - at;
+    if (*n > sizeof t->room->record)
+        *n = sizeof t->room->record;
+    if (read_at(t, t->room->record, *n, at))
+        return -1;
+    uint64_t key_len = cdb_unpack(t->room->record), value_len = cdb_unpack(t->room->record + 4);
+    return at + 8 + key_len + value_len > t->data_end ? broken() : 0;
+}
+
+/* Compares the record at `at` with key. 1 with *value set, 0, or -1. */
+static int match_record(struct table *t, uint32_t at, struct slice key, struct slice *value)
+{
+    uint32_t n;
+
+    if (read_record(t, at, &n))
         return -1;
     uint32_t key_len = cdb_unpack(t->room->record), value_len = cdb_unpack(t->room->record + 4);
-    if ((uint64_t)at + 8 + key_len + value_len > t->data_end)
-        return broken();
     if (key_len != key.n || 8 + (uint64_t)key_len > n || memcmp(t->room->record + 8, key.p, key.n))
         return 0;
     if (8 + (uint64_t)key_len + value_len > n)
@@ -191,6 +200,37 @@ int table_sender(struct table *t, const struct address *a)
         return 0;
     int r = table_find(t, (struct slice){key, address_key(key, a)}, &value);
     return r ? r : table_domain(t, (struct slice){a->domain, a->domain_len});
+}
+
+int table_user(struct table *t, struct slice name, struct slice *hash)
+{
+    char key[TABLE_USER];
+
+    /* No name, or too long a one, is not there; but trouble comes first. */
+    size_t n = name.n > sizeof key ? 0 : name.n;
+    for (size_t i = 0; i < n; i++)
+        key[i] = slice_lower(name.p[i]);
+    int r = table_find(t, (struct slice){key, n}, hash);
+    return n ? r : r < 0 ? -1 : 0;
+}
+
+int table_first(struct table *t, struct slice *key, struct slice *value)
+{
+    uint32_t n;
+
+    if (t->fd < 0 && open_table(t))
+        return -1;
+    if (t->data_end == TABLE_TOC)
+        return 0;
+    if (read_record(t, TABLE_TOC, &n))
+        return -1;
+    uint64_t key_len = cdb_unpack(t->room->record), value_len = cdb_unpack(t->room->record + 4);
+    if (8 + key_len + value_len > n)
+        return broken();
+    *key = (struct slice){(const char *)t->room->record + 8, key_len};
+    *value = slice_after(*key, key_len);
+    value->n = value_len;
+    return 1;
 }
 
 /* Every slot that is taken leads to a record that its key leads back to. */

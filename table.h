@@ -1,4 +1,4 @@
-/* table: constant databases of domains, mailboxes and refused senders (postern-tables(5)).
+/* table: constant databases of domains, mailboxes, refused senders and users (postern-tables(5)).
  *
  * Read with pread(2), never mapped: a lookup touches two blocks of a file of any size. A table is
  * opened when first asked, and the same file serves the whole session; it is replaced by rename only. */
@@ -12,6 +12,7 @@
 
 enum {
     TABLE_TOC = 2048,                          /* the first bytes of a cdb: 256 hash tables' places */
+    TABLE_USER = 255,                          /* octets of a user's name */
     TABLE_RECORD = 8 + ADDRESS_FMT + PLACE_MAX /* longest record ours have */
 };
 
@@ -44,6 +45,12 @@ int table_mailbox(struct table *t, const struct address *a, struct slice *value)
 
 /* The sender, its domain, or a domain above it is listed. */
 int table_sender(struct table *t, const struct address *a);
+
+/* The user by this name, in any case: the hash of the password. */
+int table_user(struct table *t, struct slice name, struct slice *hash);
+
+/* The record that stands first in the file; 0 when there is none. */
+int table_first(struct table *t, struct slice *key, struct slice *value);
 
 /* Reads the whole table: every record is where its hash says. The number of records, or -1. */
 int64_t table_check(struct table *t);

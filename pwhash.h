@@ -1,0 +1,15 @@
+/* pwhash: the hashes of crypt(3) that a table of users takes, by how they look (crypt(5)). Pure.
+ *
+ * Nothing is hashed here. What is cheap to guess is refused: an account of a mail server is a spam cannon. */
+#ifndef POSTERN_PWHASH_H
+#define POSTERN_PWHASH_H
+
+#include "slice.h"
+
+enum { PWHASH_MAX = 383 }; /* octets of a hash: what CRYPT_OUTPUT_SIZE leaves */
+
+/* NULL when `text` is a whole hash of yescrypt, gost-yescrypt, scrypt, bcrypt, SHA-512 or SHA-256; else why
+ * not. */
+const char *pwhash_check(struct slice text);
+
+#endif
