@@ -263,7 +263,7 @@ static bool save(const struct dnsbl *d, const struct trial *t, const char *path)
 {
     struct replace file;
 
-    if (replace_begin(&file, path) == 0 && write_table(d, t, &file) == 0)
+    if (replace_begin(&file, path, 0644) == 0 && write_table(d, t, &file) == 0)
         return true;
     fprintf(stderr, "postern-dnsbl: %s: %s\n", file.at, strerror(errno));
     replace_abandon(&file);

@@ -34,7 +34,7 @@ struct compiler {
     enum entry_kind kind;
     const char *source;
     FILE *in;
-    mode_t mode; /* of the source; 0: it has none worth copying */
+    struct stat st; /* of the source */
     struct replace target;
     struct cdb_make cdb;
     uint32_t line;
@@ -224,27 +224,41 @@ static FILE *copy_pipe(struct compiler *c)
     return copy;
 }
 
-/* The table may be read by whom its source may be. */
 static void open_source(struct compiler *c)
 {
     static char block[65536]; /* musl reads 1024 bytes at a time by itself */
-    struct stat st;
 
-    if (!(c->in = fopen(c->source, "r")) || fstat(fileno(c->in), &st) < 0)
+    if (!(c->in = fopen(c->source, "r")) || fstat(fileno(c->in), &c->st) < 0)
         die(c, c->source);
     setvbuf(c->in, block, _IOFBF, sizeof block);
-    c->mode = S_ISREG(st.st_mode) ? st.st_mode & 0666 : 0;
-    if (!S_ISREG(st.st_mode))
+    if (!S_ISREG(c->st.st_mode))
         c->in = copy_pipe(c);
+}
+
+/* The table may be read by whom its source may be; a group that we may not give it to counts as others. What
+ * came through a pipe has no rights to copy: users have secrets, other tables have the umask's. */
+static int set_rights(struct compiler *c)
+{
+    mode_t mode = c->st.st_mode & 0666;
+    struct stat now;
+
+    if (!S_ISREG(c->st.st_mode))
+        return 0;
+    if (fstat(c->target.fd, &now) < 0)
+        return -1;
+    if (now.st_gid != c->st.st_gid && fchown(c->target.fd, (uid_t)-1, c->st.st_gid) < 0)
+        mode = (mode & ~(mode_t)070) | (mode & 070 & (mode & 7) << 3);
+    return fchmod(c->target.fd, mode);
 }
 
 static int compile(struct compiler *c, const char *target)
 {
     c->target.fd = -1;
-    if (replace_begin(&c->target, target) < 0 || cdb_make_start(&c->cdb, c->target.fd) < 0)
+    if (replace_begin(&c->target, target, c->kind == ENTRY_USER ? 0600 : 0644) < 0 ||
+        cdb_make_start(&c->cdb, c->target.fd) < 0)
         die(c, c->target.at);
     open_source(c);
-    if (c->mode && fchmod(c->target.fd, c->mode) < 0)
+    if (set_rights(c) < 0)
         die(c, c->target.at);
     read_source(c, add);
     if (cdb_make_finish(&c->cdb) < 0)

@@ -8,7 +8,7 @@
 
 #include <fmt.h>
 
-int replace_begin(struct replace *r, const char *target)
+int replace_begin(struct replace *r, const char *target, mode_t mode)
 {
     static const char suffix[] = ".tmp.";
     size_t n = strlen(target);
@@ -23,7 +23,7 @@ int replace_begin(struct replace *r, const char *target)
     n += fmt_str(r->tmp + n, suffix);
     r->tmp[n + fmt_ulong(r->tmp + n, (unsigned long)getpid())] = 0;
     r->at = r->tmp;
-    r->fd = open(r->tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    r->fd = open(r->tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     return r->fd < 0 ? -1 : 0;
 }
 

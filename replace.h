@@ -5,6 +5,7 @@
 #define POSTERN_REPLACE_H
 
 #include <limits.h>
+#include <sys/types.h>
 
 struct replace {
     const char *target;
@@ -13,8 +14,9 @@ struct replace {
     int fd;             /* the new file, to be read and written; -1: none */
 };
 
-/* Opens an empty file beside `target`, which must outlive it. 0, or -1 with errno. */
-int replace_begin(struct replace *r, const char *target);
+/* Opens an empty file beside `target`, which must outlive it, with the rights `mode` less the umask's. 0, or
+ * -1 with errno. */
+int replace_begin(struct replace *r, const char *target, mode_t mode);
 
 /* The new file takes the target's name. 0, or -1 with errno: then the target is as it was, unless `at` is its
  * folder, which could not be flushed. */

@@ -87,7 +87,7 @@ START_TEST(commit)
     char target[128], at[128];
 
     snprintf(target, sizeof target, commits[_i].target, strrchr(folder, '/') + 1);
-    ck_assert(!replace_begin(&r, target));
+    ck_assert(!replace_begin(&r, target, 0644));
     ck_assert(write(r.fd, "new", 3) == 3);
     failing = commits[_i].failing;
     int failed = replace_commit(&r);
@@ -108,7 +108,7 @@ START_TEST(abandon)
 {
     struct replace r;
 
-    ck_assert(!replace_begin(&r, "target"));
+    ck_assert(!replace_begin(&r, "target", 0600));
     replace_abandon(&r);
     replace_abandon(&r);
     ck_assert_str_eq(steps, "");
@@ -121,10 +121,11 @@ START_TEST(begin_fails)
     char path[PATH_MAX];
     struct replace r;
 
-    ck_assert(replace_begin(&r, "none/target") == -1 && errno == ENOENT && strstr(r.at, "none/target.tmp."));
+    ck_assert(replace_begin(&r, "none/target", 0644) == -1 && errno == ENOENT &&
+              strstr(r.at, "none/target.tmp."));
     memset(path, 'x', sizeof path);
     path[sizeof path - 1] = 0;
-    ck_assert(replace_begin(&r, path) == -1 && errno == ENAMETOOLONG && r.at == path);
+    ck_assert(replace_begin(&r, path, 0644) == -1 && errno == ENAMETOOLONG && r.at == path);
     replace_abandon(&r);
     check_target("old");
 }
