@@ -4,10 +4,11 @@
 
 #include "entry.h"
 #include "place.h"
+#include "pwhash.h"
 
 #include <ctype.h>
 
-static const enum entry_kind kinds[] = {ENTRY_DOMAIN, ENTRY_MAILBOX, ENTRY_SENDER};
+static const enum entry_kind kinds[] = {ENTRY_DOMAIN, ENTRY_MAILBOX, ENTRY_SENDER, ENTRY_USER};
 
 static bool is_equal(const struct entry *a, const struct entry *b)
 {
@@ -29,6 +30,22 @@ static void check_again(enum entry_kind kind, const char *before, struct slice l
     free(text);
 }
 
+/* Both forms of a line say the same; nothing of the hash may be missing. */
+static void check_user(struct slice line, const struct entry *e)
+{
+    char text[ENTRY_KEY + 1 + PWHASH_MAX];
+    size_t n = e->key_len;
+
+    MUST(n <= ENTRY_USER_NAME && e->value.n <= PWHASH_MAX);
+    memcpy(text, e->key, n);
+    for (const char *space = " \t:"; *space; space++) {
+        text[n] = *space;
+        memcpy(text + n + 1, e->value.p, e->value.n);
+        check_again(ENTRY_USER, "", (struct slice){text, n + 1 + e->value.n}, "", e);
+    }
+    MUST(memchr(line.p, '$', line.n));
+}
+
 static void check_entry(enum entry_kind kind, struct slice line, const struct entry *e)
 {
     struct slice key = {e->key, e->key_len};
@@ -44,11 +61,13 @@ static void check_entry(enum entry_kind kind, struct slice line, const struct en
     for (size_t i = 0; i < key.n; i++)
         MUST((unsigned char)key.p[i] >= ' ' && key.p[i] != 127 && !isupper((unsigned char)key.p[i]));
     MUST(!e->value.n || (e->value.p >= line.p && e->value.p + e->value.n <= line.p + line.n));
-    MUST(!place_parse(e->value, &place));
-    if (!e->value.n)
+    MUST(kind == ENTRY_USER ? !pwhash_check(e->value) : !place_parse(e->value, &place));
+    if (!e->value.n || kind == ENTRY_USER)
         check_again(kind, "", line, " # comment", e);
-    if (kind != ENTRY_MAILBOX)
+    if (kind != ENTRY_MAILBOX && kind != ENTRY_USER)
         MUST(!e->value.n);
+    if (kind == ENTRY_USER)
+        check_user(line, e);
     if (kind == ENTRY_DOMAIN)
         check_again(kind, "", key, "", e);
 }
@@ -59,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (!size)
         return 0;
-    enum entry_kind kind = kinds[data[0] % 3];
+    enum entry_kind kind = kinds[data[0] % 4];
     struct slice line = copy_of(data + 1, size - 1);
     const char *why = entry_read(kind, line, &e);
     if (why)

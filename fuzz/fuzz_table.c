@@ -85,6 +85,22 @@ static void check_lookups(struct slice hint)
     }
     int r = table_domain(&t, hint);
     MUST(r >= -1 && r <= 1 && (sound || r < 0 || hint.n > ADDRESS_DOMAIN));
+    r = table_user(&t, hint, &value);
+    MUST(r >= -1 && r <= 1 && (sound || r < 0));
+}
+
+/* The record that stands first is one that is there. */
+static void check_first(const unsigned char *image, size_t size)
+{
+    struct slice key, value;
+
+    errno = 0;
+    int r = table_first(&t, &key, &value);
+    MUST(r == 0 || r == 1 || (r == -1 && errno == EPROTO));
+    if (r == 1) {
+        MUST(is_same((struct slice){(const char *)image + TABLE_TOC + 8, key.n}, key));
+        check_found(key, value, image, size);
+    }
 }
 
 /* Everything that can be asked of a file that may be anything. */
@@ -107,6 +123,7 @@ static void check_file(const unsigned char *image, size_t size)
         at += value_len < size - at ? value_len : size - at;
     }
     check_lookups((struct slice){(const char *)image + size / 2, size - size / 2});
+    check_first(image, size);
     int64_t n = table_check(&t);
     MUST(n >= -1 && n <= (int64_t)(size / 8));
     close_table();

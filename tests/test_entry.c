@@ -9,8 +9,10 @@
 #define L60 A10 A10 A10 A10 A10 A10
 #define L63 L60 "aaa"
 
-enum { DOMAIN, MAILBOX, SENDER };
-static const enum entry_kind kind_of[] = {ENTRY_DOMAIN, ENTRY_MAILBOX, ENTRY_SENDER};
+#define HASH "$5$rounds=1000$k2XAnEHBqQ1Ct2aM$jgOl0V/Vic8BJZ4wBDLE5hPwrxO8FWvvQqq4b1wm6k0"
+
+enum { DOMAIN, MAILBOX, SENDER, USER };
+static const enum entry_kind kind_of[] = {ENTRY_DOMAIN, ENTRY_MAILBOX, ENTRY_SENDER, ENTRY_USER};
 
 static const struct {
     const char *name;
@@ -78,6 +80,36 @@ static const struct {
     {"at nothing", SENDER, "@\n", NULL, "", "which domain?"},
     {"at space", SENDER, "@ example.com\n", NULL, "", "which domain?"},
     {"null sender", SENDER, "<>\n", NULL, "", "bounces are never refused by their sender"},
+
+    {"user", USER, "alice " HASH "\n", "alice", HASH, "a name and a hash"},
+    {"address for user", USER, "alice@example.com " HASH "\n", "alice@example.com", HASH, "as most have it"},
+    {"user, case", USER, "Alice@Example.COM " HASH "\n", "alice@example.com", HASH, "typed either way"},
+    {"user, much space", USER, "\t alice \t " HASH " \r\n", "alice", HASH, "trimmed"},
+    {"user, comment", USER, "alice " HASH " # in sales\n", "alice", HASH, "behind white space"},
+    {"user, colon", USER, "alice:" HASH "\n", "alice", HASH, "as htpasswd has it"},
+    {"user, colon and comment", USER, "Alice:" HASH "\t# x:y\n", "alice", HASH, "behind white space"},
+    {"user, not ASCII", USER, "m\xc3\xbcLLER " HASH "\n", "m\xc3\xbcller", HASH, "UTF-8 as it is"},
+    {"user, odd", USER, "a!#\"\\<>~ " HASH "\n", "a!#\"\\<>~", HASH, "printable"},
+    {"user, longest", USER, L63 L63 L63 L63 "aaa:" HASH, L63 L63 L63 L63 "aaa", HASH, "255"},
+    {"user, too long", USER, L63 L63 L63 L63 "aaaa:" HASH, NULL, "", "256"},
+    {"user alone", USER, "alice\n", NULL, "", "no hash"},
+    {"user and comment alone", USER, "alice # " HASH "\n", NULL, "", "no hash"},
+    {"user and colon alone", USER, "alice:\n", NULL, "", "no password at all, says /etc/shadow"},
+    {"user, colon, comment", USER, "alice: # x\n", NULL, "", "no hash"},
+    {"user, colon, space", USER, "alice: " HASH "\n", NULL, "", "neither form"},
+    {"user, space, colon", USER, "alice :" HASH "\n", NULL, "", "neither form"},
+    {"no user", USER, ":" HASH "\n", NULL, "", "no name"},
+    {"hash alone", USER, HASH "\n", NULL, "", "a name without a hash"},
+    {"user, plain password", USER, "alice secret\n", NULL, "", "it would stand in a file"},
+    {"user, locked", USER, "alice:!" HASH "\n", NULL, "", "usermod -L"},
+    {"user, weak hash", USER, "alice kl.bVxHBAClgE\n", NULL, "", "DES"},
+    {"user, hash cut", USER, "alice $5$abc$def\n", NULL, "", "pasted in part"},
+    {"user and more", USER, "alice " HASH " staff\n", NULL, "", "what would it be for?"},
+    {"user, colon and more", USER, "alice:" HASH " staff\n", NULL, "", "what would it be for?"},
+    {"user, line of shadow", USER, "alice:" HASH ":19000:0:99999:7:::\n", NULL, "", "that may have expired"},
+    {"user, not UTF-8", USER, "m\xfcller " HASH "\n", NULL, "", "Latin-1"},
+    {"user, control", USER, "al\x01ice " HASH "\n", NULL, "", "not printable"},
+    {"user, C1 control", USER, "al\xc2\x85ice " HASH "\n", NULL, "", "not printable"},
 };
 
 START_TEST(read_line)
@@ -107,8 +139,8 @@ END_TEST
 static const struct {
     const char *input;
     int want; /* -1: no kind */
-} names[] = {{"domains", DOMAIN}, {"mailboxes", MAILBOX}, {"badsenders", SENDER},
-             {"domain", -1},      {"Domains", -1},        {"", -1},
+} names[] = {{"domains", DOMAIN}, {"mailboxes", MAILBOX}, {"badsenders", SENDER}, {"users", USER},
+             {"user", -1},        {"domain", -1},         {"Domains", -1},        {"", -1},
              {"domains ", -1}};
 
 START_TEST(kind)
@@ -129,7 +161,7 @@ START_TEST(control)
         {"a\0b.example", 11}, {"a@b ./x\0/", 9}, {"a@b 550 x\x7f", 10}, {"a\x01@b", 4}, {"a.b\x0b", 4}};
     struct entry e;
 
-    for (int k = 0; k < 3; k++)
+    for (int k = 0; k < COUNT(kind_of); k++)
         ck_assert_msg(entry_read(kind_of[k], bad[_i], &e), "%s as kind %d", bad[_i].p, k);
 }
 END_TEST

@@ -514,13 +514,102 @@ START_TEST(too_long)
 }
 END_TEST
 
+START_TEST(users)
+{
+    char name[TABLE_USER + 1];
+    struct slice hash;
+
+    memset(name, 'x', sizeof name);
+    begin();
+    add("alice@example.com", "one");
+    add_bytes(name, TABLE_USER, "two", 3);
+    add("Upper", "three");
+    add("", "four");
+    finish();
+    ck_assert(table_user(&t, slice_of("alice@example.com"), &hash) == 1 && equals(hash, "one"));
+    ck_assert(table_user(&t, slice_of("ALICE@Example.com"), &hash) == 1 && equals(hash, "one"));
+    ck_assert(table_user(&t, (struct slice){name, TABLE_USER}, &hash) == 1 && equals(hash, "two"));
+    ck_assert(table_user(&t, (struct slice){name, TABLE_USER + 1}, &hash) == 0);
+    ck_assert(table_user(&t, slice_of("alice"), &hash) == 0);
+    ck_assert_msg(table_user(&t, slice_of("Upper"), &hash) == 0, "keys are in lower case");
+    ck_assert_msg(table_user(&t, slice_of(""), &hash) == 0, "no name is nobody's");
+    ck_assert(!ftruncate(file, TABLE_TOC));
+    reopen();
+    ck_assert(table_user(&t, (struct slice){name, TABLE_USER + 1}, &hash) == -1 && errno == EPROTO);
+}
+END_TEST
+
+START_TEST(first)
+{
+    struct slice key, value;
+
+    begin();
+    add("one", "1");
+    add("two", "22");
+    finish();
+    ck_assert(table_first(&t, &key, &value) == 1 && equals(key, "one") && equals(value, "1"));
+    ck_assert(find("two", &value) == 1 && equals(value, "22"));
+    ck_assert(table_first(&t, &key, &value) == 1 && equals(key, "one") && equals(value, "1"));
+}
+END_TEST
+
+static const struct {
+    const char *name;
+    off_t at;
+    uint32_t input;
+    const char *why;
+} first_damages[] = {
+    {"long key", TABLE_TOC, 9, "runs out of the records"},
+    {"endless key", TABLE_TOC, UINT32_MAX, "runs out of the records"},
+    {"long value", TABLE_TOC + 4, 6, "runs out of the records"},
+    {"endless value", TABLE_TOC + 4, UINT32_MAX, "runs out of the records"},
+    {"both wrap", TABLE_TOC + 4, UINT32_MAX - 10, "32 bits would overflow"},
+    {"cut", 0, 0, "no whole table"},
+};
+
+START_TEST(first_damaged)
+{
+    unsigned char number[4];
+    struct slice key, value;
+
+    begin();
+    add("key", "value");
+    finish();
+    ck_assert(table_first(&t, &key, &value) == 1);
+    put_u32(number, first_damages[_i].input);
+    ck_assert(pwrite(file, number, 4, first_damages[_i].at) == 4);
+    reopen();
+    errno = 0;
+    ck_assert_msg(table_first(&t, &key, &value) == -1 && errno == EPROTO, "%s: %s", first_damages[_i].name,
+                  first_damages[_i].why);
+}
+END_TEST
+
+START_TEST(first_too_long)
+{
+    static char key[TABLE_RECORD], value[TABLE_RECORD];
+    struct slice found, with;
+
+    begin();
+    add_bytes(key, (size_t)_i, value, TABLE_RECORD - 7 - (size_t)_i);
+    finish();
+    ck_assert_msg(table_first(&t, &found, &with) == -1 && errno == EPROTO, "one octet too many");
+    begin();
+    add_bytes(key, (size_t)_i, value, TABLE_RECORD - 8 - (size_t)_i);
+    finish();
+    ck_assert(table_first(&t, &found, &with) == 1 && found.n == (size_t)_i &&
+              with.n == TABLE_RECORD - 8 - (size_t)_i);
+}
+END_TEST
+
 START_TEST(empty)
 {
-    struct slice value;
+    struct slice key, value;
 
     begin();
     ck_assert_uint_eq(finish(), TABLE_TOC);
     ck_assert(find("", &value) == 0 && find("a", &value) == 0);
+    ck_assert(table_first(&t, &key, &value) == 0 && table_user(&t, slice_of("a"), &value) == 0);
     ck_assert_int_eq(table_check(&t), 0);
 }
 END_TEST
@@ -743,6 +832,10 @@ static void tests(TCase *c)
     tcase_add_loop_test(c, damage, 0, COUNT(damages));
     tcase_add_test(c, too_long);
     tcase_add_test(c, empty);
+    tcase_add_test(c, users);
+    tcase_add_test(c, first);
+    tcase_add_loop_test(c, first_damaged, 0, COUNT(first_damages));
+    tcase_add_loop_test(c, first_too_long, 0, 40);
     tcase_add_loop_test(c, no_table, 0, COUNT(missing));
     tcase_add_test(c, pipe_is_no_table);
     tcase_add_test(c, replaced);
