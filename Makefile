@@ -19,22 +19,29 @@ OWFAT_LIBS   ?= -l:libowfat.a
 CDB_CFLAGS   ?= -isystem dep/tinycdb
 CDB_LIBS     ?= dep/tinycdb/libcdb.a
 CRYPT_LIBS   ?= -lcrypt
+TLS_LIBS     ?= -lssl -lcrypto
 
-# A program is its rooms, the first of which has its main.
-PROGRAMS = postern-smtpd postern-cdb postern-dnsbl postern-checkpw postern-tls
+# A program is its rooms, the first of which has its main, and its libraries where they are not the common ones.
+PROGRAMS = postern-smtpd postern-cdb postern-dnsbl postern-checkpw postern-tls postern-tlsio
 postern-smtpd   = smtpd why serve content envelope auth starttls door pace lists foreign dnsbl dnslist session reply \
                   delivery spool maildir qqueue checkpassword child sasl ucspitls trace transaction table place client \
                   config knob log wire body command address ip deadline
 postern-cdb     = mkcdb replace entry pwhash place address command ip
 postern-dnsbl   = dnsblq dnsbl dnslist replace log command ip deadline
 postern-checkpw = checkpw table place address log ip deadline
-postern-checkpw_LIBS = $(CRYPT_LIBS)
 postern-tls     = tls ucspitls log deadline
-# These need a library that musl has no equal of (its crypt(3) knows no yescrypt): they are never static, and
-# build/static has the ordinary ones.
-DYNAMIC = postern-checkpw
+postern-tlsio   = tlsio tlscheck tunnel report tlsctx cert tlserr tlsconf log deadline
+postern-checkpw_LIBS = $(CDB_LIBS) $(OWFAT_LIBS) $(CRYPT_LIBS)
+# Linked with OpenSSL and never with libowfat: the licences forbid that. Nor do the rooms that include <openssl/>
+# get into the tests of other rooms, or into fuzzers.
+postern-tlsio_LIBS = $(TLS_LIBS)
+TLS_ROOMS = tlscheck tunnel report tlsctx cert tlserr
+# musl has no OpenSSL, and its crypt(3) knows no yescrypt: these are never static, and build/static has the
+# ordinary ones.
+DYNAMIC = postern-checkpw postern-tlsio
 ROOMS = $(sort $(foreach p,$(PROGRAMS),$($p)))
 MAINS = $(foreach p,$(PROGRAMS),$(firstword $($p)))
+TESTED = $(filter-out $(MAINS) $(TLS_ROOMS),$(ROOMS))
 
 .PHONY: all help deps static check asan run cdb bench fuzz lint install uninstall setup clean distclean
 all: $(PROGRAMS:%=build/%)
@@ -52,7 +59,7 @@ SAY = $(if $(filter 0,$(V)),@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,ec
 
 define PROGRAM
 $(1)/$(5): $($(5):%=$(1)/obj/%.o)
-	$$(call SAY,ld $$@)$(2) $(3) -o $$@ $$^ $(4) $$($(5)_LIBS)
+	$$(call SAY,ld $$@)$(2) $(3) -o $$@ $$^ $(or $($(5)_LIBS),$(4))
 
 endef
 # One set of rules for each way to compile: $(1) the folder, $(2) compiler and flags, $(3) link flags, $(4) libraries,
@@ -79,7 +86,7 @@ $(eval $(call BUILD,build/static,$(MUSLCC) $$(STD) $$(CFLAGS) $$(WARN) -fstack-p
   -Wl$$(comma)-z$$(comma)noexecstack,dep/musl/libcdb.a dep/musl/libowfat.a,$(filter-out $(DYNAMIC),$(PROGRAMS))))
 $(DYNAMIC:%=build/static/%): build/static/%: build/%
 	@mkdir -p $(@D)
-	$(call SAY,cp $@)cp $< $@
+	$(call SAY,cp $@)cp -f $< $@
 comma = ,
 
 dep/tinycdb:
@@ -91,7 +98,7 @@ $(ROOMS:%=build/static/obj/%.o): | dep/musl
 # Unit tests link the rooms themselves: all but those that have a main.
 UNITS = $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 define TESTS
-$(1)/tests/%: tests/%.c $(patsubst %,$(1)/obj/%.o,$(filter-out $(MAINS),$(ROOMS)))
+$(1)/tests/%: tests/%.c $(patsubst %,$(1)/obj/%.o,$(TESTED))
 	@mkdir -p $$(@D)
 	$$(call SAY,cc $$@)$(2) -MMD -MP -MF $$@.d -I. -o $$@ $$(filter %.c %.o,$$^) -Wl,--gc-sections $(3) -lcheck_pic -lsubunit -lrt -lm -pthread
 -include $(UNITS:%=$(1)/tests/%.d)

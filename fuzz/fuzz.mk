@@ -8,7 +8,7 @@ FUZZ      = $(FUZZCC) $(STD) $(WARN) $(FUZZFLAGS) -I. $(CDB_CFLAGS) $(OWFAT_CFLA
 FUZZRUN   = -timeout=10 -rss_limit_mb=1024 -max_len=8192
 $(eval $(call BUILD,build/fuzz,$$(FUZZ) -fsanitize=fuzzer-no-link,,$$(CDB_LIBS) $$(OWFAT_LIBS)))
 
-build/fuzz/fuzz_%: fuzz/fuzz_%.c $(patsubst %,build/fuzz/obj/%.o,$(filter-out $(MAINS),$(ROOMS)))
+build/fuzz/fuzz_%: fuzz/fuzz_%.c $(patsubst %,build/fuzz/obj/%.o,$(TESTED))
 	@mkdir -p $(@D)
 	$(call SAY,cc $@)$(FUZZ) -fsanitize=fuzzer -MMD -MP -o $@ $(filter %.c %.o,$^) $(CDB_LIBS) $(OWFAT_LIBS)
 -include $(FUZZERS:%=build/fuzz/fuzz_%.d)

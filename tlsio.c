@@ -1,0 +1,151 @@
+/* postern-tlsio: TLS for one session whose application speaks in the clear. postern-tlsio(8) is its manual.
+ */
+#include "report.h"
+#include "tlscheck.h"
+#include "tlsctx.h"
+#include "tunnel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { EXIT_OK = 0, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
+
+enum { CLIENT_MAX = 64, PORT_MAX = 5 };
+
+static struct log_room log_room;
+static struct log event_log = {.fd = 2, .room = &log_room};
+static struct tunnel tunnel;
+
+/* The key must be in no core file, and no other process of this user may look at it. */
+static bool protect_key(void)
+{
+    const struct rlimit none = {0, 0};
+    return setrlimit(RLIMIT_CORE, &none) == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
+}
+
+static void complain(void *context, const char *step, const char *object, const char *why)
+{
+    struct log *l = context;
+
+    log_event(l, "tlsio");
+    log_string(l, "step", step);
+    log_string(l, "object", object);
+    log_string(l, "error", why);
+    log_end(l);
+}
+
+static void complain_of_knob(void *context, const char *name, const char *why)
+{
+    complain(context, "config", name, why);
+}
+
+static int fail(const char *what)
+{
+    complain(&event_log, "start", what, strerror(errno));
+    return EXIT_TROUBLE;
+}
+
+/* Who the client is, as the server in front says. */
+static void name_client(struct log *l)
+{
+    const char *address = getenv("TCPREMOTEIP"), *port = getenv("TCPREMOTEPORT");
+
+    if (!address) {
+        address = getenv("REMOTE_ADDR");
+        port = getenv("REMOTE_PORT");
+    }
+    bool known = address && *address && strlen(address) <= CLIENT_MAX;
+    log_common(l, "client", slice_of(known ? address : "unknown"));
+    if (port && *port && strspn(port, "0123456789") == strlen(port) && strlen(port) <= PORT_MAX)
+        log_common(l, "port", slice_of(port));
+}
+
+/* For a short life: no openssl.cnf, and nothing is taken down at exit. */
+static bool start_openssl(void)
+{
+    return OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL) == 1;
+}
+
+/* What it does not hear, the application does not want to know: that it is gone shows later. */
+static void tell_application(int control, SSL *ssl)
+{
+    char bytes[REPORT_MAX];
+    ssize_t ignored = write(control, bytes, report_make(bytes, ssl));
+    (void)ignored;
+}
+
+struct options {
+    bool tell;
+    int control, from, to;
+};
+
+static int serve(const struct options *o)
+{
+    struct tlsconf conf;
+    struct tlsctx t;
+    SSL *ssl;
+
+    log_init(&event_log, &log_room, 2);
+    name_client(&event_log);
+    tunnel_catch_signals();
+    if (tlsconf_load(&conf, environ, complain_of_knob, &event_log) ||
+        tlsctx_init(&t, &conf, complain, &event_log) < 0)
+        return EXIT_WRONG;
+    ssl = SSL_new(t.ctx);
+    /* The application has a minute more than it gives itself: the last word is its own. */
+    if (!ssl || tunnel_init(&tunnel, ssl, o->from, o->to, &event_log, conf.patience + 60 * SECOND) < 0)
+        return fail("tunnel");
+    if (!tunnel_handshake(&tunnel))
+        return EXIT_OK;
+    if (o->tell)
+        tell_application(o->control, ssl);
+    close(o->control);
+    tunnel_carry(&tunnel);
+    SSL_free(ssl);
+    tlsctx_free(&t);
+    return EXIT_OK;
+}
+
+/* The number of a descriptor that is there. */
+static bool scan_descriptor(const char *text, int *fd)
+{
+    size_t n = strlen(text);
+
+    if (!n || n > 5 || strspn(text, "0123456789") != n)
+        return false;
+    *fd = (int)strtol(text, NULL, 10);
+    return *fd > 2 && fcntl(*fd, F_GETFD) >= 0;
+}
+
+static bool scan_arguments(struct options *o, char *const *argument)
+{
+    return scan_descriptor(argument[0], &o->control) && scan_descriptor(argument[1], &o->from) &&
+           scan_descriptor(argument[2], &o->to) && o->control != o->from && o->control != o->to &&
+           o->from != o->to;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {0};
+    bool check = argc == 2 && !strcmp(argv[1], "-n");
+
+    if (argc > 1 && !strcmp(argv[1], "-Y")) {
+        o.tell = true;
+        argc--, argv++;
+    }
+    if (!check && (argc != 4 || !scan_arguments(&o, argv + 1))) {
+        fprintf(stderr, "usage: postern-tlsio [-Y] control from to (descriptors above 2)\n"
+                        "       postern-tlsio -n\n");
+        return EXIT_WRONG;
+    }
+    if (!protect_key() || !start_openssl())
+        return fail("process");
+    return check ? tlscheck(environ) : serve(&o);
+}
