@@ -102,12 +102,14 @@ static int serve(const struct options *o)
     /* The application has a minute more than it gives itself: the last word is its own. */
     if (!ssl || tunnel_init(&tunnel, ssl, o->from, o->to, &event_log, conf.patience + 60 * SECOND) < 0)
         return fail("tunnel");
-    if (!tunnel_handshake(&tunnel))
-        return EXIT_OK;
-    if (o->tell)
+    bool shaken = tunnel_handshake(&tunnel);
+    if (shaken && o->tell)
         tell_application(o->control, ssl);
     close(o->control);
-    tunnel_carry(&tunnel);
+    if (shaken)
+        tunnel_carry(&tunnel);
+    else
+        tunnel_abandon(&tunnel);
     SSL_free(ssl);
     tlsctx_free(&t);
     return EXIT_OK;

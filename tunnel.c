@@ -166,11 +166,11 @@ bool tunnel_handshake(struct tunnel *t)
             break;
         if (!wait_for_network(t, events, until)) {
             tell(t, "handshake", "timeout");
+            t->lost = true;
             return false;
         }
     }
     tell(t, "handshake", reason());
-    linger();
     return false;
 }
 
@@ -179,6 +179,14 @@ static void close_to(struct tunnel *t)
     if (t->to >= 0)
         close(t->to);
     t->to = -1;
+}
+
+void tunnel_abandon(struct tunnel *t)
+{
+    close(t->from);
+    close_to(t);
+    if (!t->lost)
+        linger();
 }
 
 /* The client cannot be talked to any more. It is news only while the application would. */
@@ -273,7 +281,7 @@ static bool fetch(struct tunnel *t)
     t->from_waits = r < 0 ? errno == EAGAIN : r > 0 && r < TUNNEL_ROOM;
     if (r == 0 || (r < 0 && errno != EAGAIN && errno != EINTR))
         end_fetching(t);
-    return b->n > 0;
+    return b->n > 0 || t->from < 0;
 }
 
 /* To the network; dropped where that is lost. */

@@ -38,8 +38,11 @@ void tunnel_catch_signals(void);
 /* Over zeroed memory. Makes the four descriptors non-blocking. -1 with errno. */
 int tunnel_init(struct tunnel *t, SSL *ssl, int from, int to, struct log *log, int64_t patience);
 
-/* As the server, in 30 s at most. False: it failed, which is logged, and the network is done with. */
+/* As the server, in 30 s at most. False: it failed, which is logged; tunnel_abandon must follow. */
 bool tunnel_handshake(struct tunnel *t);
+
+/* Closes the application's pipes, and gives the client 2 s to read why. */
+void tunnel_abandon(struct tunnel *t);
 
 /* Until the application ends, or the client does and the application after it. */
 void tunnel_carry(struct tunnel *t);
