@@ -2,6 +2,7 @@
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -25,6 +26,9 @@ def records(cdb):
         at += 8 + k + v
     return found
 
+
+SHA = b"$5$rounds=1000$k2XAnEHBqQ1Ct2aM$jgOl0V/Vic8BJZ4wBDLE5hPwrxO8FWvvQqq4b1wm6k0"
+BCRYPT = b"$2y$05$KBCwKxOzLha2MUDgW0PjXe/hE/UCO9qF89dOydoHjSwxcHev5LRn."
 
 # kind, source, records, why
 GOOD = [
@@ -59,6 +63,10 @@ GOOD = [
     ("badsenders", b"a@b.example\n@c.example\nd.example # x\n.e.example\n\"x y\"@f.example\n",
      [(b"a@b.example", b""), (b"c.example", b""), (b"d.example", b""), (b".e.example", b""),
       (b"x y@f.example", b"")], "all forms"),
+    ("users", b"Alice@Example.com  " + SHA + b"   # sales\n\nbob:" + BCRYPT + b"\r\n",
+     [(b"alice@example.com", SHA), (b"bob", BCRYPT)], "both forms"),
+    ("users", "Müller ".encode() + SHA + b"\n" + b"x" * 255 + b":" + SHA,
+     [("müller".encode(), SHA), (b"x" * 255, SHA)], "names"),
 ]
 
 # kind, source, lines with complaints, why
@@ -102,6 +110,13 @@ BAD = [
     ("badsenders", b"a@\na b@c\n@\n<a@b>\n", [1, 2, 3, 4], "no sender"),
     ("badsenders", b"a@b.example why\n", [1], "a value"),
     ("badsenders", b"b.example\n@b.example\n", [2], "two spellings of one"),
+    ("users", b"alice secret\nbob\ncarol:\ndave *\nerin:!" + SHA + b"\n", [1, 2, 3, 4, 5], "no hash"),
+    ("users", b"alice kl.bVxHBAClgE\nbob $1$k2XAnEHB$rbDfQq368qWY4bas.D3Ac0\n", [1, 2], "weak"),
+    ("users", b"alice " + SHA[:-1] + b"\nbob " + SHA + b"x\n", [1, 2], "not whole"),
+    ("users", b"alice " + SHA + b" more\nbob:" + SHA + b":19000:0:99999:7:::\n", [1, 2], "more"),
+    ("users", b"alice " + SHA + b"\nALICE:" + BCRYPT + b"\n", [2], "double in other words"),
+    ("users", b"x" * 256 + b" " + SHA + b"\nm\xfcller " + SHA + b"\n:" + SHA + b"\na\0b " + SHA + b"\n", [1, 2, 3, 4],
+     "no names"),
 ]
 
 
@@ -137,6 +152,14 @@ class Compiler(unittest.TestCase):
             done = compile_(place, "domains")
             self.assertEqual(done.stderr.decode().splitlines()[:2],
                              ["source:2: bad domain", "source:3: a.example is on line 1 already"])
+
+    def test_a_complaint_has_no_password(self):
+        with Place() as place:
+            place.write("source", b"alice secret-word\nbob:secret-word:x\ncarol " + SHA + b" secret-word\nsecret-word\n")
+            done = compile_(place, "users")
+            self.assertEqual(done.stderr.decode().splitlines()[:-1],
+                             ["source:1: not a hash of crypt(3)", "source:2: more than a name and a hash",
+                              "source:3: more than a name and a hash", "source:4: no hash"])
 
     def test_usage(self):
         with Place() as place:
@@ -204,6 +227,43 @@ class Compiler(unittest.TestCase):
                 place.compile("domains", "two.example\n", "x")
                 self.assertEqual(records(old.read()), [(b"one.example", b"")])
             self.assertEqual(records(place.read("x.cdb")), [(b"two.example", b"")])
+
+    def test_rights(self):
+        """The table may be read by whom its source may be, and by nobody else at any time."""
+        for kind, text in (("users", b"alice " + SHA), ("domains", b"a.example")):
+            for mode in (0o600, 0o640, 0o644, 0o440, 0o400, 0o660):
+                with self.subTest(kind, mode=oct(mode)), Place() as place:
+                    place.write("source", text, mode)
+                    self.assertEqual(compile_(place, kind, umask=0o077).returncode, 0)
+                    self.assertEqual((place.path / "target.cdb").stat().st_mode & 0o7777, mode)
+
+    def test_rights_of_a_pipe(self):
+        for kind, mode in (("users", 0o600), ("domains", 0o644)):
+            with self.subTest(kind), Place() as place:
+                os.mkfifo(place.path / "fifo", 0o666)
+                p = subprocess.Popen([CDB, kind, "fifo", "x.cdb"], cwd=place.path, env=environment(), umask=0o022)
+                with open(place.path / "fifo", "wb"):
+                    [new] = await_that(lambda: list(place.path.glob("x.cdb.tmp.*")), "it has begun")
+                    self.assertEqual(new.stat().st_mode & 0o7777, mode)
+                self.assertEqual(p.wait(LIMIT), 0)
+                self.assertEqual((place.path / "x.cdb").stat().st_mode & 0o7777, mode)
+
+    @unittest.skipUnless(os.geteuid() == 0, "not root: GROUPS OF TABLES WERE NOT TRIED")
+    def test_group(self):
+        """Copied where it may be; else who is not in it must not read what it alone could."""
+        for mode, who, want in [(0o640, 0, (0o640, 7)), (0o644, 0, (0o644, 7)), (0o640, 65534, (0o600, 65534)),
+                                (0o660, 65534, (0o600, 65534)), (0o664, 65534, (0o644, 65534)),
+                                (0o604, 65534, (0o604, 65534))]:
+            with self.subTest(oct(mode), who=who), Place() as place:
+                place.write("source", b"alice " + SHA, mode)
+                shutil.copy(CDB, place.path / "compiler")
+                os.chown(place.path, who, who)
+                os.chown(place.path / "source", who, 7)
+                done = subprocess.run(["./compiler", "users", "source", "x.cdb"], cwd=place.path, env=environment(),
+                                      timeout=LIMIT, check=False, user=who, group=who, extra_groups=[])
+                self.assertEqual(done.returncode, 0)
+                found = (place.path / "x.cdb").stat()
+                self.assertEqual((found.st_mode & 0o7777, found.st_gid), want)
 
     def test_target_is_a_link(self):
         """The link is replaced, not what it leads to."""
