@@ -251,7 +251,8 @@ class Interface(Checkpw):
         hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
         limit = (min(1000, hard) if hard != resource.RLIM_INFINITY else 1000, hard)
         prog = [sys.executable, "-c", WHAT_IT_RUNS_SEES, "one", "", "three"]
-        done = check(self.place, fields(b"ALICE", b"secret"), *prog, limit=limit, USER="root")
+        done = check(self.place, fields(b"ALICE", b"secret"), *prog, limit=limit, USER="root",
+                     ASAN_OPTIONS="detect_leaks=0:disable_coredump=0")
         self.assertEqual((done.code, done.errors), (42, b""))
         seen = json.loads(done.output)
         self.assertEqual((seen["user"], seen["argv"], seen["core"]), ("alice", ["one", "", "three"], list(limit)))

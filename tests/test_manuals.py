@@ -13,7 +13,8 @@ import dnsserver
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("POSTERN_BUILD", ROOT / "build"))
 SMTPD, CDB = BUILD / "postern-smtpd", BUILD / "postern-cdb"
-PAGES = ["postern-smtpd.8", "postern-cdb.8", "postern-dnsbl.8", "postern-tables.5", "postern-log.5"]
+PAGES = ["postern-smtpd.8", "postern-cdb.8", "postern-dnsbl.8", "postern-checkpw.8", "postern-tables.5",
+         "postern-log.5"]
 UNITS = ["postern.socket", "postern@.service", "postern-tcpserver.service"]
 
 KNOB = re.compile(r'^\s*\{"([A-Z_]+)", &(\w+), FIELD\(\w+\), (NULL|"[^"]*"), (\w+), (\w+), (\w+)\},$', re.M)
@@ -155,6 +156,13 @@ class Log(unittest.TestCase):
         calls = re.findall(r"log_event\(&s->log, ([^;]*)\);", all_code())
         named = {word for call in calls for word in re.findall(r'"([a-z]+)"', call)}
         self.assertEqual(sorted(self.events), sorted(named))
+
+    def test_each_event_of_checkpw_is_in_the_manual(self):
+        found = items(section(self.page, "Events of postern-checkpw"))
+        code = read("checkpw.c")
+        self.assertEqual([head for heads, _, _ in found for head in heads], re.findall(r'log_event\(&log, "(\w+)"\)', code))
+        self.assertEqual([key for _, _, inner in found for keys, _, _ in inner for key in keys],
+                         re.findall(r'log_string\(&log, "(\w+)"', code))
 
     def test_each_step_is_in_the_manual(self):
         code = all_code()
