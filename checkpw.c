@@ -34,14 +34,14 @@ static void wipe(void)
     explicit_bzero(&secret, sizeof secret);
 }
 
-static void leave(int code)
+_Noreturn static void leave(int code)
 {
     wipe();
     _exit(code);
 }
 
 /* No user is named: a name that came may be a mistyped password. */
-static void fail(const char *object, const char *error)
+_Noreturn static void fail(const char *object, const char *error)
 {
     static struct log_room room;
     struct log log;
