@@ -125,9 +125,9 @@ static bool is_right(const char *path, const char *password, struct slice hash)
     setting[hash.n] = 0;
     errno = 0;
     const char *sum = crypt_r(password, setting, &secret.crypt);
-    if (!sum || *sum == '*')
-        fail(path, errno == ENOMEM ? strerror(errno) : "Hash not known to crypt(3)");
-    return strlen(sum) == hash.n && is_equal(sum, setting, hash.n);
+    if (sum && *sum != '*')
+        return strlen(sum) == hash.n && is_equal(sum, setting, hash.n);
+    fail(path, errno == ENOMEM ? strerror(errno) : "Hash not known to crypt(3)");
 }
 
 static bool is_acceptable(const char *path, const struct credentials *c)

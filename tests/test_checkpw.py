@@ -144,7 +144,7 @@ class Verdicts(Checkpw):
     def hash_of(self, name):
         data = self.place.read("users.cdb")
         at = data.index(name.encode()) + len(name)
-        return data[at:].split(b"\0")[0].split(b"\x03")[0][:75]
+        return data[at:at + 75]
 
     def test_methods(self):
         for method in METHODS:
@@ -314,14 +314,24 @@ class Trouble(Checkpw):
                 self.quietly(check(self.place, fields(b"bob", b"builder")), OK)
                 self.trouble(check(self.place, fields(b"carol", b"builder")), "users.cdb", error)
 
-    def test_empty_hash(self):
-        """crypt(3) must not be asked: some take an empty setting for one that always is right."""
-        value = hashed(b"secret").encode()
-        self.users(("alice", value.decode()))
+    def cut_hash(self, length):
+        """The only record says that its value is so long."""
+        value = hashed(b"secret")
+        self.users(("alice", value))
         data = bytearray(self.place.read("users.cdb"))
         self.assertEqual(int.from_bytes(data[2052:2056], "little"), len(value))
-        data[2052:2056] = bytes(4)
+        data[2052:2056] = length.to_bytes(4, "little")
         self.place.write("users.cdb", bytes(data))
+
+    def test_part_of_a_hash(self):
+        """It is not right for what is right as far as it goes."""
+        for length in (74, 60, 33):
+            self.cut_hash(length)
+            self.quietly(check(self.place, fields(b"alice", b"secret")), NO)
+
+    def test_empty_hash(self):
+        """crypt(3) must not be asked: some take an empty setting for one that always is right."""
+        self.cut_hash(0)
         for user in (b"alice", b"carol"):
             for password in (b"", b"secret"):
                 self.trouble(check(self.place, fields(user, password)), "users.cdb", "Protocol error")
