@@ -13,8 +13,8 @@ import dnsserver
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("POSTERN_BUILD", ROOT / "build"))
 SMTPD, CDB = BUILD / "postern-smtpd", BUILD / "postern-cdb"
-PAGES = ["postern-smtpd.8", "postern-cdb.8", "postern-dnsbl.8", "postern-checkpw.8", "postern-tables.5",
-         "postern-log.5"]
+PAGES = ["postern-smtpd.8", "postern-cdb.8", "postern-dnsbl.8", "postern-checkpw.8", "postern-tlsio.8",
+         "postern-tables.5", "postern-log.5"]
 UNITS = ["postern.socket", "postern@.service", "postern-tcpserver.service"]
 
 KNOB = re.compile(r'^\s*\{"([A-Z_]+)", &(\w+), FIELD\(\w+\), (NULL|"[^"]*"), (\w+), (\w+), (\w+)\},$', re.M)
