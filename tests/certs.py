@@ -30,12 +30,11 @@ new_certs_dir = .
 rand_serial = yes
 default_md = sha256
 policy = policy
-preserve = yes
 string_mask = utf8only
 x509_extensions = extensions
 [policy]
-commonName = supplied
 organizationName = optional
+commonName = supplied
 [extensions]
 basicConstraints = critical, CA:{ca}
 {names}
