@@ -192,7 +192,7 @@ void tunnel_abandon(struct tunnel *t)
 /* The client cannot be talked to any more. It is news only while the application would. */
 static void lose(struct tunnel *t, const char *step, const char *why)
 {
-    if (t->from >= 0)
+    if (!t->ended)
         tell(t, step, why);
     t->lost = t->client_ended = true;
 }
@@ -260,12 +260,19 @@ static bool deliver(struct tunnel *t)
 }
 
 /* The application has ended: it hears no more, and what it said last goes out. */
+static void note_end(struct tunnel *t)
+{
+    if (!t->ended)
+        end_within(t, FAREWELL);
+    t->ended = true;
+    close_to(t);
+}
+
 static void end_fetching(struct tunnel *t)
 {
     close(t->from);
     t->from = -1;
-    close_to(t);
-    end_within(t, FAREWELL);
+    note_end(t);
 }
 
 /* From the application. A short read has emptied the pipe: what comes later, poll tells. */
@@ -317,7 +324,7 @@ static bool wait_for_any(struct tunnel *t, instant until)
     struct pollfd p[] = {
         {.fd = events & POLLIN ? IN : -1, .events = POLLIN},
         {.fd = events & POLLOUT ? OUT : -1, .events = POLLOUT},
-        {.fd = room_down ? t->from : -1, .events = POLLIN},
+        {.fd = room_down || !t->ended ? t->from : -1, .events = room_down ? POLLIN : 0},
         {.fd = room_up ? -1 : t->to, .events = POLLOUT},
     };
 
@@ -327,6 +334,8 @@ static bool wait_for_any(struct tunnel *t, instant until)
         t->recv_waits = t->send_waits = 0;
     t->from_waits &= !p[2].revents;
     t->to_waits &= !p[3].revents;
+    if (p[2].revents & POLLHUP)
+        note_end(t);
     return true;
 }
 
@@ -348,10 +357,7 @@ static void say_goodbye(struct tunnel *t)
 
 static void give_up(struct tunnel *t)
 {
-    if (t->from >= 0)
-        tell(t, t->end < INT64_MAX ? "stop" : "idle", "timeout");
-    else
-        tell(t, "write", "timeout");
+    tell(t, t->ended ? "write" : t->end < INT64_MAX ? "stop" : "idle", "timeout");
     t->lost |= t->down.at < t->down.n; /* close_notify would say that all is there */
     t->end = 0;
 }

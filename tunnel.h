@@ -28,6 +28,7 @@ struct tunnel {
     uint64_t carried;              /* octets */
     short recv_waits, send_waits;  /* events of poll(2) on the network; 0: worth a try */
     bool from_waits, to_waits;     /* likewise, on the application's pipes */
+    bool ended;                    /* the application says no more, though not all may have been read */
     bool client_ended;             /* no more will come from the network */
     bool lost;                     /* nor can anything be sent there */
 };
