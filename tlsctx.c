@@ -31,12 +31,16 @@ bool tlsctx_name(char out[TLSCTX_NAME + 1], const char *name)
     return true;
 }
 
+static bool put_path(char out[TLSCTX_PATH], const char *certdir, const char *name, const char *file)
+{
+    int n = snprintf(out, TLSCTX_PATH, "%s/%s/%s", certdir, name, file);
+    return n > 0 && n < TLSCTX_PATH;
+}
+
 bool tlsctx_pair(struct tlsctx_pair *p, const char *certdir, const char *name)
 {
-    int a = snprintf(p->certfile, sizeof p->certfile, "%s/%s/fullchain.pem", certdir, name);
-    int b = snprintf(p->keyfile, sizeof p->keyfile, "%s/%s/privkey.pem", certdir, name);
-
-    return a > 0 && (size_t)a < sizeof p->certfile && b > 0 && (size_t)b < sizeof p->keyfile;
+    return put_path(p->certfile, certdir, name, "fullchain.pem") &&
+           put_path(p->keyfile, certdir, name, "privkey.pem");
 }
 
 static void tell_dates(const struct tlsctx *t, const struct cert *c, const char *path)
