@@ -13,12 +13,13 @@ import dnsserver
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("POSTERN_BUILD", ROOT / "build"))
 SMTPD, CDB = BUILD / "postern-smtpd", BUILD / "postern-cdb"
-PAGES = ["postern-smtpd.8", "postern-cdb.8", "postern-dnsbl.8", "postern-checkpw.8", "postern-tlsio.8",
-         "postern-tables.5", "postern-log.5"]
-UNITS = ["postern.socket", "postern@.service", "postern-tcpserver.service"]
+PAGES = sorted(path.name for path in (ROOT / "man").iterdir())
+UNITS = sorted(path.name for path in (ROOT / "systemd").iterdir())
+SERVICES = [name for name in UNITS if name.endswith(".service")]
+TLS_SERVICES = ["postern-smtps@.service", "postern-starttls@.service", "postern-submission@.service"]
 
 KNOB = re.compile(r'^\s*\{"([A-Z_]+)", &(\w+), FIELD\(\w+\), (NULL|"[^"]*"), (\w+), (\w+), (\w+)\},$', re.M)
-REPLY = re.compile(r'^REPLY\((\w+), (?:NULL|"([a-z0-9-]+)"), "((\d{3})(?: (\d\.\d\.\d))?[^"]*)"\);', re.M)
+REPLY = re.compile(r'^REPLY\((\w+), (?:NULL|"([a-z0-9-]+)"), "((\d{3})(?: (\d\.\d+\.\d+))?[^"]*)"\);', re.M)
 PAIR = re.compile(r'([a-z]+)=("(?:[ !#-\[\]-~]|\\["\\]|\\x[0-9a-f]{2})*"(?:\.\.\.)?|[!#-<>-\[\]-~]{1,256})')
 
 
@@ -51,6 +52,10 @@ def reasons():
     for source in ROOT.glob("*.c"):
         words.update(re.findall(r'\(struct reply\)\{[\w>.-]+, "([a-z0-9-]+)"\}', source.read_text()))
     return words
+
+
+def programs():
+    return re.search(r"^PROGRAMS = (.*)$", read("Makefile"), re.M)[1].split()
 
 
 def all_code():
@@ -92,6 +97,21 @@ def session(lines, **environment):
     return done.stderr.decode("ascii").splitlines()
 
 
+def others():
+    """What the programs around it log where there is neither certificate nor table."""
+    with open(os.devnull, "rb") as nothing:
+        fds = [os.dup(nothing.fileno()) for _ in range(3)]
+        commands = [["postern-tls", "-u", "no-such-user", "-U", "no-such-user", "/bin/true"],
+                    ["postern-tlsio", *map(str, fds)]]
+        scripts = [[BUILD / name, *words] for name, *words in commands]
+        scripts.append(["sh", "-c", 'printf "x\\0y\\0\\0" | "$0" 3<&0', BUILD / "postern-checkpw"])
+        done = [subprocess.run(words, pass_fds=fds, stdin=nothing, capture_output=True, timeout=60,
+                               env={"PATH": "/usr/bin:/bin"}) for words in scripts]
+        for fd in fds:
+            os.close(fd)
+    return [line for each in done for line in each.stderr.decode("ascii").splitlines()]
+
+
 def parse(line):
     """A line of the log by the grammar of postern-log(5), or None."""
     if not re.fullmatch(f"{PAIR.pattern}(?: {PAIR.pattern})*", line):
@@ -109,7 +129,7 @@ class Knobs(unittest.TestCase):
             if preset is None:
                 self.assertNotRegex(text, r"The default is\n\.(?:Cm|Ql)", name)
             else:
-                self.assertRegex(text, rf"The default is\s(?:\.(?:Cm|Ql) )?{re.escape(preset)}\b", name)
+                self.assertRegex(text, rf"The default is\s(?:\.(?:Cm|Ql) )?{re.escape(preset)}(?!\w)", name)
             if kind == "seconds":
                 self.assertIn(f"from {low} to {high}", text, name)
 
@@ -130,7 +150,7 @@ class Knobs(unittest.TestCase):
 
 class Replies(unittest.TestCase):
     def test_each_refusal_is_in_the_manual(self):
-        rows = set(re.findall(r"^\.It (\d{3} \d\.\d\.\d) Ta .* Ta ([a-z0-9-]+)$", page("postern-smtpd.8"), re.M))
+        rows = set(re.findall(r"^\.It (\d{3} \d\.\d+\.\d+) Ta .* Ta ([a-z0-9-]+)$", page("postern-smtpd.8"), re.M))
         found = REPLY.findall(read("reply.c"))
         self.assertEqual(len(found), read("reply.c").count("\nREPLY("))
         wanted = {(f"{code} {enhanced}", reason) for _, reason, _, code, enhanced in found if reason}
@@ -146,14 +166,17 @@ class Log(unittest.TestCase):
     def setUpClass(cls):
         cls.page = page("postern-log.5")
         cls.events = {}
-        for heads, lines, inner in items(section(cls.page, "Events")):
+        titles = re.findall(r"^\.Ss ((?:The e|E)vents?\b.*)$", cls.page, re.M)  # one for each program that logs
+        for heads, lines, inner in [item for title in titles for item in items(section(cls.page, title))]:
             keys = [key for keys, _, _ in inner for key in keys]
             for head in heads:
                 cls.events[head] = keys, "\n".join(lines), {key: "\n".join(text)
                                                             for keys, text, _ in inner for key in keys}
+                if head == "gate":
+                    cls.gate_steps = [word for keys, _, steps in inner for words, _, _ in steps for word in words]
 
     def test_each_event_is_in_the_manual(self):
-        calls = re.findall(r"log_event\(&s->log, ([^;]*)\);", all_code())
+        calls = re.findall(r"\blog_event\([^,;{]*, ([^;{]*)\);", all_code())
         named = {word for call in calls for word in re.findall(r'"([a-z]+)"', call)}
         self.assertEqual(sorted(self.events), sorted(named))
 
@@ -169,6 +192,10 @@ class Log(unittest.TestCase):
         steps = set(re.findall(r'(?:fail\(d, |d->step = |log_trouble\(s, )"([a-z-]+)"', code))
         words = set(re.findall(r"^\.Li ([a-z-]+)\b", self.events["trouble"][2]["step"], re.M))
         self.assertEqual(words, steps)
+
+    def test_each_step_of_the_gate_is_in_the_manual(self):
+        steps = re.findall(r'\b(?:complain|try_file|die)\((?:EXIT_\w+, )?"(\w+)"', read("tls.c"))
+        self.assertEqual(sorted(self.gate_steps), sorted(set(steps)))
 
     def test_each_end_is_in_the_manual(self):
         ends = set(re.findall(r'"([a-z]+)"', " ".join(re.findall(r"s->ended = ([^;]*);", all_code()))))
@@ -208,9 +235,15 @@ class Log(unittest.TestCase):
             ("", {"TIMEOUT": "soon", "SPOOL": ""}),
             ("EHLO x\nQUIT\n", {"DISCARD": "1", "REFUSE": "connect 554 5.7.1 No"}),
             ("GET / HTTP/1.1\n", {"DISCARD": "1"}),
+            ("EHLO x\nAUTH PLAIN AHgAeQ==\n" + transaction + "hello\n.\n",
+             {"DISCARD": "1", "CHECKPASSWORD": "/bin/true", "AUTH_INSECURE": "1"}),
+            ("EHLO x\nAUTH PLAIN AHgAeQ==\n",
+             {"DISCARD": "1", "CHECKPASSWORD": "/dev/null", "AUTH_INSECURE": "1"}),
+            ("QUIT\n", {"DISCARD": "1", "SSL_PROTOCOL": "TLSv1.3", "SSL_CIPHER": "x", "SSL_TLS_SNI_SERVERNAME": "y"}),
+        ]
         ]
         lines = [line for said, environment in talks for line in session(said, **environment)]
-        lines += early(b"EHLO x\r\n") + early(b"\x16\x03\x01")
+        lines += early(b"EHLO x\r\n") + early(b"\x16\x03\x01") + others()
         unseen = set()
         if dnsserver.why_not():
             unseen = {"dnsbl", "listed"}
@@ -268,8 +301,41 @@ class Manuals(unittest.TestCase):
             for other, number in re.findall(r"^\.Xr (postern-\w+) (\d)", read("man/" + name), re.M):
                 self.assertIn(f"{other}.{number}", PAGES, name)
 
-    def test_no_page_is_forgotten(self):
-        self.assertEqual(sorted(path.name for path in (ROOT / "man").iterdir()), sorted(PAGES))
+    def test_each_program_has_one(self):
+        self.assertEqual([name for name in PAGES if name.endswith(".8")], sorted(f"{name}.8" for name in programs()))
+
+    def test_usage_is_the_synopsis(self):
+        told = 0
+        for name in programs():
+            with self.subTest(name):
+                done = subprocess.run([BUILD / name, "-?"], stdin=subprocess.DEVNULL, capture_output=True,
+                                      text=True, env={}, timeout=60)
+                if "usage:" not in done.stderr:
+                    continue  # it has none
+                told += 1
+                self.assertEqual(done.returncode, 100)
+                usage = done.stderr.split("usage:", 1)[1]
+                synopsis = section(page(f"{name}.8"), "SYNOPSIS")
+                flags = re.findall(r"(?:^\.|\.Op )Fl (\w)", synopsis, re.M)
+                self.assertEqual(sorted(set(re.findall(r"(?<!\w)-(\w)", usage))), sorted(set(flags)))
+                for word in re.findall(r"(?<![\w-])[a-z]+", usage):
+                    self.assertRegex(page(f"{name}.8"), rf"\b{word}\b")
+        self.assertGreater(told, 3)
+
+    def test_readme_names_each(self):
+        for name in PAGES:
+            self.assertIn(name.replace(".", "(") + ")", read("README.md"))
+
+
+class Install(unittest.TestCase):
+    def test_contents_are_the_headings(self):
+        text = read("INSTALL")
+        contents = re.findall(r"^ ?(\d+)\. (.*)$", text.split("\n\n\n", 1)[0], re.M)
+        headings = re.findall(r"\n\n\n(\d+)\. (.*)\n\n", text)
+        self.assertEqual(contents, headings)
+        self.assertEqual([int(number) for number, _ in contents], list(range(1, len(contents) + 1)))
+        for number in re.findall(r"\bsections? (\d+)", text):
+            self.assertIn(int(number), range(1, len(contents) + 1))
 
 
 class Scripts(unittest.TestCase):
