@@ -241,7 +241,6 @@ class Log(unittest.TestCase):
              {"DISCARD": "1", "CHECKPASSWORD": "/dev/null", "AUTH_INSECURE": "1"}),
             ("QUIT\n", {"DISCARD": "1", "SSL_PROTOCOL": "TLSv1.3", "SSL_CIPHER": "x", "SSL_TLS_SNI_SERVERNAME": "y"}),
         ]
-        ]
         lines = [line for said, environment in talks for line in session(said, **environment)]
         lines += early(b"EHLO x\r\n") + early(b"\x16\x03\x01") + others()
         unseen = set()
@@ -415,7 +414,6 @@ class Units(unittest.TestCase):
                               text=True, timeout=120, cwd=self.folder)
 
     def test_verify(self):
-        self.assertEqual(sorted(path.name for path in (ROOT / "systemd").iterdir()), sorted(UNITS))
         done = self.analyze("verify", "--man=no", *(f"./{name}" for name in UNITS))
         self.assertEqual((done.returncode, done.stdout), (0, ""))
 
@@ -426,15 +424,36 @@ class Units(unittest.TestCase):
                 self.assertEqual(done.returncode, 0, done.stdout)
                 self.assertIn("Overall exposure level", done.stdout)
 
-    def test_what_keeps_the_socket_open(self):
-        socket, service = read("systemd/postern.socket"), read("systemd/postern@.service")
-        for line in ("Accept=yes", "TriggerLimitIntervalSec=0"):
-            self.assertIn(f"\n{line}\n", socket)
-        for name in ("MaxConnections", "MaxConnectionsPerSource"):
-            self.assertRegex(socket, rf"\n{name}=\d+\n")
-        self.assertIn("\nCollectMode=inactive-or-failed\n", service)
-        for name in UNITS[1:]:
-            self.assertIn("\nEnvironmentFile=-/etc/postern/postern.env\n", read("systemd/" + name))
+    def test_what_keeps_the_sockets_open(self):
+        for name in UNITS:
+            text = read("systemd/" + name)
+            if name.endswith(".socket"):
+                for line in ("Accept=yes", "TriggerLimitIntervalSec=0"):
+                    self.assertIn(f"\n{line}\n", text)
+                for limit in ("MaxConnections", "MaxConnectionsPerSource"):
+                    self.assertRegex(text, rf"\n{limit}=\d+\n")
+                self.assertIn(name.replace(".socket", "@.service"), UNITS)
+            elif "@" in name:
+                self.assertIn("\nCollectMode=inactive-or-failed\n", text)
+
+    def test_environments(self):
+        files = {name: re.findall(r"^EnvironmentFile=-/etc/postern/(.*)$", read("systemd/" + name), re.M)
+                 for name in SERVICES}
+        submission = ["postern-smtps@.service", "postern-submission@.service"]
+        self.assertEqual(files, {name: ["submission.env" if name in submission else "postern.env"] for name in SERVICES})
+
+    def test_services_behind_the_gate_differ_in_little(self):
+        def essence(name):
+            return [line for line in read("systemd/" + name).splitlines()
+                    if not line.startswith(("#", "Description=", "ExecStart=", "EnvironmentFile="))]
+        for name in TLS_SERVICES[1:]:
+            self.assertEqual(essence(name), essence(TLS_SERVICES[0]))
+        plain, behind = set(essence("postern@.service")), set(essence(TLS_SERVICES[0]))
+        self.assertEqual(plain - behind, {"User=postern", "Group=postern", "PrivateUsers=yes", "CapabilityBoundingSet=",
+                                          "RestrictAddressFamilies=none", "Documentation=man:postern-smtpd(8)"})
+        self.assertEqual(behind - plain, {"CapabilityBoundingSet=CAP_SETUID CAP_SETGID", "SystemCallFilter=@setuid",
+                                          "RestrictAddressFamilies=AF_UNIX",
+                                          "Documentation=man:postern-smtpd(8) man:postern-tls(8)"})
 
 
 if __name__ == "__main__":
