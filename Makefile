@@ -115,7 +115,7 @@ check: deps-check all $(UNITS:%=build/tests/%)
 asan: deps-check $(PROGRAMS:%=build/asan/%) $(UNITS:%=build/asan/tests/%)
 	tests/run build/asan $(ONLY)
 
-#: make run        serves on 127.0.0.1; PORT=2525 and every knob of postern-smtpd(8) can be given
+#: make run        serves on 127.0.0.1; PORT=2525, TLS=1, AUTH=1 and every knob of postern-smtpd(8) can be given
 PORT ?= 2525
 run: deps-run all cdb
 	@tools/serve $(PORT)
@@ -152,9 +152,9 @@ uninstall:
 	    $(patsubst man/%.5,$(DESTDIR)$(mandir)/man5/%.5,$(wildcard man/*.5)) \
 	    $(patsubst man/%.8,$(DESTDIR)$(mandir)/man8/%.8,$(wildcard man/*.8))
 
-#: make setup      user, spool and /etc/postern, where they are not there yet
+#: make setup      users, spool and /etc/postern, where they are not there yet
 setup: all
-	DESTDIR=$(DESTDIR) tools/setup build/postern-cdb
+	DESTDIR=$(DESTDIR) BINDIR=$(bindir) tools/setup build/postern-cdb
 
 deps-%:
 	@tools/deps $*

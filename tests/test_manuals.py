@@ -363,15 +363,21 @@ class Setup(unittest.TestCase):
 
     def test_makes_what_the_program_takes(self):
         self.assertEqual((self.run_setup().returncode, self.run_setup().stderr), (0, ""))
-        env = {path.name: path.read_text().strip() for path in (self.etc / "env").iterdir()}
-        lines = (self.etc / "postern.env").read_text().splitlines()
-        self.assertEqual(dict(line.split("=", 1) for line in lines if not line.startswith("#")), env)
         for part in ("tmp", "new", "cur"):
             self.assertEqual((self.root / "var/spool/postern" / part).stat().st_mode & 0o777, 0o700)
-        here = {name: f"{self.root}{value}" for name, value in env.items()}
-        done = subprocess.run([SMTPD, "-n"], env=here, capture_output=True, text=True, timeout=60)
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
-        self.assertEqual(done.stdout.count(": 0 entries"), 3)
+        for folder, file, tables in (("env", "postern.env", 3), ("submission", "submission.env", 2)):
+            env = {path.name: path.read_text().strip() for path in (self.etc / folder).iterdir()}
+            lines = (self.etc / file).read_text().splitlines()
+            self.assertEqual(dict(line.split("=", 1) for line in lines if not line.startswith("#")), env)
+            here = {name: f"{self.root}{value}" if value.startswith("/") else value for name, value in env.items()}
+            done = subprocess.run([SMTPD, "-n"], env=here, capture_output=True, text=True, timeout=60)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertEqual(done.stdout.count(": 0 entries"), tables)
+
+    def test_secrets_are_not_for_all(self):
+        self.assertEqual(self.run_setup().returncode, 0)
+        for name, mode in (("users", 0o640), ("users.cdb", 0o640), ("tls", 0o750)):
+            self.assertEqual((self.etc / name).stat().st_mode & 0o777, mode, name)
 
     def test_a_second_time_changes_nothing(self):
         self.assertEqual(self.run_setup().returncode, 0)
@@ -392,7 +398,7 @@ class Setup(unittest.TestCase):
 
     def test_example_tables_compile(self):
         self.root.mkdir()
-        for kind in ("domains", "mailboxes", "badsenders"):
+        for kind in (path.name for path in (ROOT / "cdb").iterdir() if "." not in path.name):
             done = subprocess.run([CDB, kind, ROOT / "cdb" / kind, self.root / kind], capture_output=True, text=True,
                                   timeout=60)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
