@@ -97,8 +97,10 @@ static void accept_user(struct session *s, const struct mechanism *m, struct sli
 {
     s->user_len = user.n < sizeof s->user ? user.n : sizeof s->user;
     memcpy(s->user, user.p, s->user_len);
-    if (!s->config.relayclient)
+    if (!s->config.relayclient) {
         s->config.relayclient = "";
+        s->relay_granted = true;
+    }
     log_event(&s->log, "auth");
     log_string(&s->log, "mechanism", m->name);
     session_log_security(s);

@@ -31,6 +31,7 @@ void session_init(struct session *s, int in, int out)
     table_init(&s->badsenders, c->badsenders, &s->table_room[2]);
     transaction_init(&s->transaction, &s->transaction_room);
     s->greeted = s->esmtp = s->closing = s->turned_away = s->paused = s->lists_asked = s->auth_said = false;
+    s->relay_granted = false;
     s->ended = NULL;
     s->helo_len = s->from_len = s->to_len = s->user_len = 0;
     s->auths = 0;
@@ -55,7 +56,10 @@ void session_greet(struct session *s, struct slice name, bool esmtp)
 void session_restart(struct session *s)
 {
     s->greeted = s->esmtp = s->paused = false;
-    s->helo_len = s->from_len = s->to_len = 0;
+    s->helo_len = s->from_len = s->to_len = s->user_len = 0;
+    if (s->relay_granted)
+        s->config.relayclient = NULL;
+    s->relay_granted = false;
     transaction_reset(&s->transaction);
 }
 

@@ -42,6 +42,7 @@ struct session {
     bool paused;                                 /* we made the client wait since its last turn */
     bool lists_asked;                            /* DNS lists were; s->lists is in use */
     bool tls;                                    /* what is said is encrypted; s->tls_facts tells how */
+    bool relay_granted;                          /* RELAYCLIENT holds because the client authenticated */
     bool auth_said;                              /* the client said AUTH: what it says may hold a password */
     const char *ended;                           /* why, for the log; NULL: not yet */
     uint64_t errors, noops, vrfys, rcpts, auths; /* auths: those that failed */
