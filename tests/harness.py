@@ -211,8 +211,8 @@ def send_astray(cdb):
 
 # Clients ---------------------------------------------------------------------------------------------------
 
-# An enhanced code of the same class in all but the banner, 354, and the replies to HELO and EHLO (RFC 2034 4).
-REPLY_LINE = re.compile(rb"^(?:220 |354 |250[ -]|(?:([245])[0-5][0-9][ -]\1\.[0-9]{1,3}\.[0-9]{1,3} ))[\x20-\x7e]*\r\n$")
+# An enhanced code of the same class in all but the banner, 334, 354, and the replies to HELO and EHLO (RFC 2034 4).
+REPLY_LINE = re.compile(rb"^(?:220 |334 |354 |250[ -]|(?:([245])[0-5][0-9][ -]\1\.[0-9]{1,3}\.[0-9]{1,3} ))[\x20-\x7e]*\r\n$")
 REPLY_MAX = 512
 
 
@@ -336,6 +336,8 @@ STREAM, PACKETS, PIPES = "stream", "packets", "pipes"
 class Session(Client):
     """One postern-smtpd and its client: over a socket pair, one that keeps write boundaries, or two pipes."""
 
+    inherit = ()  # descriptors, by their numbers, beside 0, 1 and 2
+
     def __init__(self, place, over=STREAM, before=(), log=None, early=b"", **knobs):
         self.place, self.log_to = place, log
         if over == PIPES:
@@ -356,8 +358,8 @@ class Session(Client):
         self.log_file = tempfile.TemporaryFile()
         try:
             self.process = subprocess.Popen([*before, SMTPD], cwd=place.path, env=environment(**knobs),
-                                            stdin=ends[0],
-                                            stdout=ends[1], stderr=self.log_to or self.log_file)
+                                            stdin=ends[0], stdout=ends[1],
+                                            stderr=self.log_to or self.log_file, pass_fds=self.inherit)
         finally:
             for fd in set(ends):
                 os.close(fd)

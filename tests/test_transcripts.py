@@ -11,6 +11,7 @@ A transcript is a text of lines, each a keyword and its text. The head:
     BREAK mailboxes HOW      spoils the compiled table: see harness.BREAKS
     OVER packets             a connection that keeps write boundaries: a group's replies must come in one write
     OVER pipes               two pipes instead of a socket
+    OVER ucspitls [HOW]      a socket, and a double of a UCSPI-TLS server in front: see ucspitls.BEHAVIOURS
     EARLY text               bytes from the client that are there before the server is
     EXAMPLE name             the knobs of examples/name.env
 
@@ -20,6 +21,7 @@ The conversation:
     C. text                  bytes from the client, nothing is added
     S: text                  a line from the server
     C* 3 text, S* 3 text     three such lines, %d in them is 1, 2, 3
+    TLS                      the client's handshake with the double; from there on all is said inside
     CLOSE                    the client sends no more, but reads on
     GONE                     the client is gone
     SIGNAL                   SIGTERM
@@ -44,6 +46,7 @@ import unittest
 
 import harness
 from harness import BREAKS, TESTS, Place, Session, parse_line
+from ucspitls import Gated
 
 FOLDER = TESTS / "transcripts"
 
@@ -140,8 +143,13 @@ class Run:
     # the conversation
 
     def start(self):
-        if not self.session:
-            self.session = Session(self.place, over=self.over, early=self.early, **self.knobs)
+        if self.session:
+            return
+        over, _, how = self.over.partition(" ")
+        if over == "ucspitls":
+            self.session = Gated(self.place, how or "polite", early=self.early, **self.knobs)
+        else:
+            self.session = Session(self.place, over=over, early=self.early, **self.knobs)
 
     def client_line(self, text, _):
         self.client_bytes(text + "\\r\\n", _)
@@ -174,6 +182,11 @@ class Run:
         self.accepted += line.startswith("250 2.0.0 Ok ")
         if not matches(text, line.encode()):
             raise AssertionError(f"the server said {line!r}")
+
+    def shake_hands(self, *_):
+        self.start()
+        self.send_group()
+        self.session.tls()
 
     def close(self, *_):
         self.start()
@@ -297,7 +310,8 @@ class Run:
             "ENV": self.env, "UNSET": self.unset, "TABLE": self.table, "FILE": self.file, "LINK": self.link,
             "BREAK": self.break_table, "OVER": self.take_over,
             "EARLY": self.talk_early, "EXAMPLE": self.example,
-            "C:": self.client_line, "C.": self.client_bytes, "S:": self.server_line, "CLOSE": self.close,
+            "C:": self.client_line, "C.": self.client_bytes, "S:": self.server_line,
+            "TLS": self.shake_hands, "CLOSE": self.close,
             "GONE": self.go, "SIGNAL": self.sigterm, "CLOSED": self.await_close,
             "EXIT": self.exit_code, "LOG": self.has_log, "NOLOG": self.has_no_log, "STORED": self.stored,
             "HOLDS": self.holds,
