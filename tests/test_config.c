@@ -90,6 +90,11 @@ static const struct {
     {"MAXMSGS", "100"},
     {"MAXHOPS", "100"},
     {"BARELF", "normalize"},
+    {"UCSPITLS", "-"},
+    {"CHECKPASSWORD", NULL},
+    {"MAXAUTHS", "3"},
+    {"AUTH_INSECURE", NULL},
+    {"AUTH_REQUIRED", NULL},
     {"VERBOSE", NULL},
 };
 
@@ -192,6 +197,16 @@ static const struct {
     {"MAXRCPTS", "MAXRCPTS=6", "6", "a number"},
     {"MAXMSGS", "MAXMSGS=7", "7", "a number"},
     {"MAXHOPS", "MAXHOPS=8", "8", "a number"},
+    {"UCSPITLS", "UCSPITLS=", "", "offered"},
+    {"UCSPITLS", "UCSPITLS=!", "!", "demanded"},
+    {"UCSPITLS", "UCSPITLS=-", "-", "never"},
+    {"UCSPITLS", "UCSPITLS=1", NULL, "no such choice"},
+    {"CHECKPASSWORD", "CHECKPASSWORD=/bin/checkpassword", "/bin/checkpassword", "a path"},
+    {"CHECKPASSWORD", "CHECKPASSWORD=", NULL, "set, but to what?"},
+    {"MAXAUTHS", "MAXAUTHS=9", "9", "a number"},
+    {"AUTH_INSECURE", "AUTH_INSECURE=1", "1", "on"},
+    {"AUTH_REQUIRED", "AUTH_REQUIRED=", "1", "set"},
+    {"AUTH_REQUIRED", "AUTH_REQUIRED=always", NULL, "no silent default"},
 };
 
 START_TEST(setting)

@@ -154,6 +154,12 @@ VALUES = {
                    [("a", "no name"), ("a=", "no name"), ("=b", "no zone"), ("a=b,c", "half a pair"), ("a=b\n", "a line end"),
                     ("a=\xc3\xbc", "not ASCII")]),
     "DNSBL_SICK": path("sick.cdb"),
+    "UCSPITLS": ([("-", "-"), ("", ""), ("!", "!")],
+                 [("1", "a number"), ("yes", "a word"), ("!!", "too much"), ("! ", "a space"), (" ", "a space"),
+                  ("x" * 100000, "absurd")]),
+    "CHECKPASSWORD": path("checkpassword"),
+    "AUTH_INSECURE": FLAG,
+    "AUTH_REQUIRED": FLAG,
     "GREETDELAY": seconds(3600, 0),
     "ERRORDELAY": seconds(3600, 0),
     "TARPITDELAY": seconds(3600, 0),
@@ -161,7 +167,7 @@ VALUES = {
     "TIMEOUT": seconds(86400),
     "SESSION_TIMEOUT": seconds(864000),
     **{name: NUMBER for name in ("DATABYTES", "MINRATE", "MAXERRORS", "MAXNOOPS", "MAXVRFYS", "MAXRCPTS",
-                                 "MAXMSGS", "MAXHOPS")},
+                                 "MAXMSGS", "MAXHOPS", "MAXAUTHS")},
 }
 
 
@@ -262,7 +268,8 @@ class Shown(unittest.TestCase):
                 "MINRATE=100", "MAXERRORS=10", "MAXNOOPS=30", "MAXVRFYS=10", "MAXRCPTS=100", "MAXMSGS=100",
                 "MAXHOPS=100",
                 "BARELF=normalize", "GREETDELAY=0", "ERRORDELAY=0", "TARPITCOUNT=0", "TARPITDELAY=5",
-                "EARLYTALK=reject", "#RWL", "#DNSBL", "DNSBL_THRESHOLD=1", "DNSBL_TIMEOUT=5",
+                "EARLYTALK=reject", "UCSPITLS=-", "#CHECKPASSWORD", "MAXAUTHS=3", "#AUTH_INSECURE",
+                "#AUTH_REQUIRED", "#RWL", "#DNSBL", "DNSBL_THRESHOLD=1", "DNSBL_TIMEOUT=5",
                 "DNSBL_ACTION=reject", "#DNSBL_SHOW", "#DNSBL_SICK", "#RBLSMTPD", "#REFUSE", "#VERBOSE"]))
 
     def test_tables(self):
