@@ -8,6 +8,14 @@ void sasl_wipe(void *bytes, size_t n)
     explicit_bzero(bytes, n);
 }
 
+/* A group of four stands for three octets, less one for each of two equals signs at its end. */
+static size_t padding(struct slice text)
+{
+    if (!text.n || text.p[text.n - 1] != '=')
+        return 0;
+    return text.p[text.n - 2] == '=' ? 2 : 1;
+}
+
 /* libowfat's reader takes a C string and forgives what is missing or left over at the end: we look. */
 bool sasl_decode(struct slice text, char out[SASL_MESSAGE], size_t *n)
 {
@@ -20,7 +28,7 @@ bool sasl_decode(struct slice text, char out[SASL_MESSAGE], size_t *n)
     *n = 0;
     size_t taken = text.n ? scan_base64(copy, out, n) : 0;
     sasl_wipe(copy, text.n);
-    return taken == text.n;
+    return taken == text.n && *n == text.n / 4 * 3 - padding(text);
 }
 
 static bool take_field(struct slice *rest, struct slice *field)
