@@ -699,6 +699,116 @@ START_TEST(linger_flushes)
 }
 END_TEST
 
+/* Bytes of a secret anywhere in the input buffer. */
+static bool is_in_room(const char *secret)
+{
+    return memmem(room.in, sizeof room.in, secret, strlen(secret));
+}
+
+/* A secret line behind so many lines, in so many packets, and so many bytes behind it. */
+static const struct {
+    const char *name;
+    size_t before, piece, behind;
+} secrets[] = {
+    {"alone", 0, 100, 0},           {"byte by byte", 0, 1, 0},  {"ahead", 0, 100, 30},
+    {"ahead, in pieces", 0, 7, 30}, {"behind others", 3, 5, 0}, {"among others", 3, 11, 30},
+};
+
+START_TEST(forget)
+{
+    char input[200] = "";
+    struct slice line;
+
+    for (size_t i = 0; i < secrets[_i].before; i++)
+        strcat(input, "NOOP number\r\n");
+    strcat(input, "c2VjcmV0LXNlY3JldA==\r\n");
+    for (size_t i = 0; i < secrets[_i].behind; i++)
+        strcat(input, i % 10 == 9 ? "\n" : "x");
+    open_pair(SOCK_SEQPACKET);
+    for (size_t at = 0, n = strlen(input); at < n; at += secrets[_i].piece)
+        say(input + at, secrets[_i].piece < n - at ? secrets[_i].piece : n - at);
+    say_end();
+    for (size_t i = 0; i <= secrets[_i].before; i++)
+        ck_assert(wire_line(&w, &line) == 1);
+    ck_assert(is_in_room("c2Vj"));
+    wire_forget(&w);
+    ck_assert_msg(!is_in_room("c2Vj") && !is_in_room("cmV0") && !is_in_room("ZA==") && !is_in_room("NOOP"),
+                  "%s: nothing of it stays", secrets[_i].name);
+    for (size_t i = 0; i < secrets[_i].behind / 10; i++)
+        ck_assert_msg(wire_line(&w, &line) == 1 && line.n == 9 && !memcmp(line.p, "xxxxxxxxx", 9),
+                      "%s: what was read ahead stays", secrets[_i].name);
+    ck_assert(wire_line(&w, &line) < 0 && w.end == WIRE_EOF);
+    close_pair();
+}
+END_TEST
+
+/* A line that is moved to the front leaves its end behind; one that is too long, all of it. */
+START_TEST(forget_moved)
+{
+    struct slice line;
+
+    open_pair(SOCK_SEQPACKET);
+    say("NOOP\r\nc2VjcmV0LXNl", 18);
+    say("Y3JldA==\r\n", 10);
+    ck_assert(wire_line(&w, &line) == 1 && wire_line(&w, &line) == 1 && line.n == 20);
+    wire_forget(&w);
+    ck_assert(!is_in_room("c2Vj") && !is_in_room("cmV0") && !is_in_room("LXNl") && !is_in_room("Y3Jl"));
+    static char endless[1000];
+    for (size_t i = 0; i < sizeof endless; i++)
+        endless[i] = "c2Vj"[i % 4];
+    for (int i = 0; i < 10; i++)
+        say(endless, sizeof endless);
+    say("\r\n", 2);
+    ck_assert(wire_line(&w, &line) == 0);
+    wire_forget(&w);
+    ck_assert(!is_in_room("c2Vj"));
+    close_pair();
+}
+END_TEST
+
+/* A buffer that was never used up stays untouched: its pages cost nothing. */
+START_TEST(forget_little)
+{
+    struct slice line;
+
+    open_pair(SOCK_STREAM);
+    memset(room.in + 4096, 'x', sizeof room.in - 4096);
+    say("NOOP\r\n", 6);
+    ck_assert(wire_line(&w, &line) == 1);
+    wire_forget(&w);
+    for (size_t i = 4096; i < sizeof room.in; i++)
+        MUST(room.in[i] == 'x', "byte %zu", i);
+    close_pair();
+}
+END_TEST
+
+/* From a socket to two pipes, as STARTTLS does it. */
+START_TEST(change)
+{
+    int in_pipe[2], out_pipe[2];
+    struct slice line;
+    char said[64];
+
+    open_pair(SOCK_STREAM);
+    say("NOOP\r\nEHLO evil\r\n", 17);
+    ck_assert(wire_line(&w, &line) == 1 && wire_is_ahead(&w) && w.in_is_socket);
+    ck_assert(!pipe(in_pipe) && !pipe(out_pipe));
+    ck_assert(write(in_pipe[1], "QUIT\r\n", 6) == 6);
+    wire_change(&w, in_pipe[0], out_pipe[1]);
+    ck_assert_msg(!wire_is_ahead(&w) && !w.in_is_socket && wire_has_come(&w),
+                  "what was read before is dropped");
+    ck_assert(wire_line(&w, &line) == 1 && line.n == 4 && !memcmp(line.p, "QUIT", 4));
+    wire_put(&w, "221 Bye\r\n", 9);
+    wire_linger(&w);
+    ck_assert(read(out_pipe[0], said, sizeof said) == 9);
+    ck_assert_msg(recv(client, said, sizeof said, MSG_DONTWAIT) < 0 && errno == EAGAIN,
+                  "nothing on the old one");
+    ck_assert_msg(w.bytes_in == 23 && w.bytes_out == 9, "the session's counts go on");
+    close(in_pipe[1]);
+    ck_assert(wire_line(&w, &line) < 0 && w.end == WIRE_EOF);
+}
+END_TEST
+
 static void tests(TCase *t)
 {
     tcase_add_loop_test(t, lines, 0, COUNT(inputs));
@@ -721,6 +831,10 @@ static void tests(TCase *t)
     tcase_add_loop_test(t, stop, 0, COUNT(stops));
     tcase_add_test(t, linger);
     tcase_add_test(t, linger_flushes);
+    tcase_add_loop_test(t, forget, 0, COUNT(secrets));
+    tcase_add_test(t, forget_moved);
+    tcase_add_test(t, forget_little);
+    tcase_add_test(t, change);
 }
 
 UNIT("wire", tests)
