@@ -430,6 +430,17 @@ class Server:
     def __exit__(self, *_):
         self.stop()
 
+    def family(self):
+        """What runs below it, by process id: its session's processes, orphans too, but none that has ended."""
+        found = {}
+        for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                name, fields = re.fullmatch(r"\d+ \((.*)\) (.*)\n", stat.read_text(), re.S).groups()
+                pid, (state, _, _, session) = int(stat.parent.name), fields.split()[:4]
+                if int(session) == self.process.pid and pid != self.process.pid and state not in "ZX":
+                    found[pid] = name
+        return found
+
     def connect(self):
         return Client(socket.create_connection((self.host, self.port), LIMIT))
 
@@ -448,17 +459,16 @@ class Tcpserver(Server):
 
     host = "127.0.0.1"
 
-    def __init__(self, place, sessions=40, **knobs):
+    def __init__(self, place, sessions=40, program=(SMTPD,), **knobs):
         self.place = place
         env = environment(**{"TCPREMOTEIP": None, **knobs})
         reader, writer = os.pipe()
         self.multilog = subprocess.Popen(["multilog", "t", "s16777215", "./log"], cwd=place.path,
                                          stdin=reader)
         os.close(reader)
-        self.process = subprocess.Popen(["tcpserver", "-1HRDl0", "-c", str(sessions), self.host, "0", SMTPD],
-                                        cwd=place.path, env=env, stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE,
-                                        stderr=writer)
+        self.process = subprocess.Popen(
+            ["tcpserver", "-1HRDl0", "-c", str(sessions), self.host, "0", *program], cwd=place.path, env=env,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=writer, start_new_session=True)
         os.close(writer)
         self.port = int(self.process.stdout.readline())
 
@@ -481,7 +491,7 @@ class Tcpserver(Server):
 class SocketActivate(Server):
     """systemd-socket-activate --accept --inetd. It takes no port 0, but a socket that listens already."""
 
-    def __init__(self, place, host="127.0.0.1", **knobs):
+    def __init__(self, place, host="127.0.0.1", program=(SMTPD,), **knobs):
         self.place, self.host = place, host
         env = environment(**{"TCPREMOTEIP": None, **knobs})
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
@@ -492,7 +502,7 @@ class SocketActivate(Server):
             self.process = subprocess.Popen(
                 ["sh", "-c", f'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<&{fd}', "sh", "systemd-socket-activate",
                  "--accept",
-                 "--inetd", *(f"-E{name}={value}" for name, value in env.items()), SMTPD],
+                 "--inetd", *(f"-E{name}={value}" for name, value in env.items()), *program],
                 cwd=place.path, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                 pass_fds=[fd])
         self.said = b""
