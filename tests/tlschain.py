@@ -1,0 +1,132 @@
+"""tlschain: the whole chain for scenario tests: a server, postern-tls, postern-smtpd and postern-tlsio, its
+certificates and its users; and clients that speak TLS."""
+import contextlib
+import os
+import pathlib
+import ssl
+import subprocess
+
+import certs
+
+from harness import BUILD, LIMIT, SMTPD, Client, Place, Tcpserver, await_that
+
+HOST = "mx.example.net"
+USER, PASSWORD = "alice", "open sesame"
+GATE = str(BUILD / "postern-tls")
+GATE_NAME, TLSIO_NAME, SMTPD_NAME = "postern-tls", "postern-tlsio", "postern-smtpd"  # as the kernel has them
+
+
+def gate(*options, program=(SMTPD,), path=GATE):
+    """The gate's command line. Root has to say whom to become."""
+    if os.geteuid() == 0 and "-u" not in options:
+        options = ("-u", "root", "-U", "root", *options)
+    return (str(path), *options, *program)
+
+
+class Chain(Tcpserver):
+    """tcpserver in front of it. Options are the gate's."""
+
+    def __init__(self, place, *options, program=(SMTPD,), path=GATE, **knobs):
+        super().__init__(place, program=gate(*options, program=program, path=path), **knobs)
+
+    def secure(self, context, name=HOST):
+        """A client that has said STARTTLS and shaken hands."""
+        client = TlsClient(self.connect().sock)
+        client.hello()
+        client.starttls(context, name)
+        return client
+
+    def await_alone(self):
+        """Nothing is left of any session."""
+        await_that(lambda: not self.family(), f"no process left of {self.family()}")
+
+    def events(self, event, **pairs):
+        """Those that multilog has written so far."""
+        with contextlib.suppress(FileNotFoundError):
+            return self.log().events(event, **pairs)
+        return []
+
+    def await_event(self, event, **pairs):
+        return await_that(lambda: self.events(event, **pairs), f"{event} {pairs}")[-1]
+
+
+class TlsClient(Client):
+    """A client that can go over to TLS. Its end of input is true only after close_notify."""
+
+    def shake_hands(self, context, name=HOST):
+        self.sock = context.wrap_socket(self.sock, server_hostname=name, suppress_ragged_eofs=False)
+
+    def starttls(self, context, name=HOST):
+        self.command("STARTTLS", 220)
+        if self.buffer:
+            raise AssertionError(f"behind the reply to STARTTLS: {self.buffer!r}")
+        self.shake_hands(context, name)
+
+    def auth(self, user=USER, password=PASSWORD, code=235):
+        import base64
+        return self.command(b"AUTH PLAIN " + base64.b64encode(f"\0{user}\0{password}".encode()), code)
+
+    def quit(self):
+        """221, close_notify, and nothing else."""
+        self.command("QUIT", 221)
+        left = self.rest()
+        if left:
+            raise AssertionError(f"after QUIT: {left!r}")
+        self.close()
+
+
+class Pki:
+    """An authority and what it has issued, in a folder of its own, all made once."""
+
+    def __init__(self):
+        self.place = Place()
+        self.made = {}
+        self.ca = self.make("ca", ca=True, issuer=None)
+
+    def make(self, name, **how):
+        """The pair of this name; made when first asked for. HOST's, unless `how` says otherwise."""
+        if name not in self.made:
+            how.setdefault("issuer", None if how.get("ca") else self.ca)
+            how.setdefault("names", () if how.get("ca") else (HOST, "localhost"))
+            self.made[name] = certs.make(self.place.path, name, **how)
+        return self.made[name]
+
+    def context(self, version=None, **settings):
+        """A client's that trusts the authority."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(self.ca.cert)
+        if version:
+            context.minimum_version = context.maximum_version = version
+        for name, value in settings.items():
+            setattr(context, name, value)
+        return context
+
+    def knobs(self, name="ec", **how):
+        pair = self.make(name, **how)
+        return {"CERTFILE": str(pair.cert), "KEYFILE": str(pair.key)}
+
+    def close(self):
+        self.place.__exit__()
+
+
+def users(place):
+    """What lets USER in with PASSWORD: the knobs. The table is the real one, made by the real compiler."""
+    hashed = subprocess.run(["openssl", "passwd", "-6", "-stdin"], input=PASSWORD.encode(), timeout=LIMIT,
+                            stdout=subprocess.PIPE, check=True).stdout.decode()
+    return {"CHECKPASSWORD": str(BUILD / "postern-checkpw"), "USERS": place.compile("users", f"{USER} {hashed}")}
+
+
+def run(arguments, place, data=b"", code=0):
+    """A sender, to its end; returns what it said. Its temporary files, HOME and name come from nowhere else."""
+    done = subprocess.run([str(a) for a in arguments], cwd=place.path, input=data, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=LIMIT, check=False,
+                          env={"PATH": os.environ["PATH"], "HOME": str(place.path), "LC_ALL": "C"})
+    if done.returncode != code:
+        raise AssertionError(f"{arguments[0]}: exit code {done.returncode}: {done.stdout.decode(errors='replace')}")
+    return done.stdout
+
+
+def parent(pid):
+    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
