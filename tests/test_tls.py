@@ -283,3 +283,405 @@ class StarttlsBySystemd(Clients):
 
 
 del Clients  # a base only
+
+
+# Handshakes
+# ---------------------------------------------------------------------------------------------------------
+
+class Handshakes(ChainCase):
+    def test_versions_and_keys(self):
+        for name, kind, server_says in (("ec", "ec", "ECDSA"), ("rsa", "rsa", "RSA")):
+            server = self.chain(**PKI.knobs(name, kind=kind))
+            for version in (TLS1_2, TLS1_3):
+                with self.subTest(kind=kind, version=version.name):
+                    client = self.tls(server, version)
+                    protocol, cipher = client.sock.version(), client.sock.cipher()[0]
+                    self.assertEqual(protocol.replace(".", "_"), version.name)
+                    if version == TLS1_2:
+                        self.assertIn(f"ECDHE-{server_says}-", cipher)
+                    client.hello_again()
+                    client.mail(MESSAGE)
+                    client.quit()
+                    server.await_event("tls", tls=protocol, cipher=cipher)
+                    server.await_event("message", tls=protocol, cipher=cipher, verdict="accept")
+            found = [RECEIVED.search(m).groups()[1:3] for m in server.place.messages().values()]
+            self.assertEqual(found, [(b"ESMTPS", b"TLSv1.2"), (b"ESMTPS", b"TLSv1.3")])
+
+    def test_only_1_3(self):
+        server = self.chain(TLS_MIN="1.3")
+        with self.assertRaises(ssl.SSLError):
+            self.tls(server, TLS1_2)
+        self.assertEqual(self.tls(server).sock.version(), "TLSv1.3")
+        server.await_event("tlsio", step="handshake", error="unsupported protocol")
+
+    def test_server_names(self):
+        """A folder for a name; another kind of key in it; and the default for other names, and for none."""
+        with Place() as live:
+            certs.put(live.path, "other.example", PKI.make("other", names=("other.example",), kind="rsa"))
+            server = self.chain("-i", CERTDIR=str(live.path))
+            for asked, given in (("other.example", "other.example"), ("OTHER.example", "other.example"),
+                                 (HOST, HOST), ("third.example", HOST), (None, HOST)):
+                with self.subTest(asked=asked):
+                    client = self.plain(server)
+                    client.shake_hands(PKI.context(check_hostname=False), asked)
+                    names = [name for _, name in client.sock.getpeercert()["subjectAltName"]]
+                    self.assertIn(given, names)
+                    client.hello()
+                    client.quit()
+            server.stop()
+            said = [e.get("name") for e in server.log().events("tls")]
+            self.assertEqual([n and n.lower() for n in said],
+                             ["other.example", "other.example", HOST, "third.example", None])
+
+    def test_byte_by_byte(self):
+        """Each byte of the handshake a packet of its own; other sessions go on meanwhile."""
+        server = self.chain()
+        slow, other = self.plain(server), self.tls(server)
+        slow.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        slow.hello()
+        slow.command("STARTTLS", 220)
+        hands, tls = Hands(slow.sock), None
+        for sent in hands.bytes():
+            slow.sock.send(sent)
+            if hands.count == 100:
+                other.hello_again()
+                other.mail(MESSAGE)
+                other.quit()
+        self.assertGreater(hands.count, 100)
+        self.assertEqual(hands.ask(b"EHLO slow.example\r\n")[:4], b"250-")
+        self.assert_stored(server, 1)
+
+    def test_stops_half_way(self):
+        """Whoever says nothing more holds up nobody, and leaves nothing behind when gone."""
+        server = self.chain(UCSPITLS="!")
+        stuck = []
+        for n in (0, 1, 5, 100):
+            client = self.plain(server)
+            client.hello()
+            client.command("STARTTLS", 220)
+            client.sock.send(Hands(client.sock).hello()[:n])
+            stuck.append(client)
+        other = self.tls(server)
+        other.hello_again()
+        other.mail(MESSAGE)
+        other.quit()
+        await_that(lambda: sorted(server.family().values()) == [SMTPD_NAME] * 4 + [TLSIO_NAME] * 4, "four sessions")
+        for client in stuck:
+            client.close()
+        server.await_alone()
+        server.stop()
+        log = server.log()
+        self.assertEqual([e["error"] for e in log.events("tlsio", step="handshake")], ["truncated"] * 4)
+        self.assertEqual(len(log.events("close", reason="handshake")), 4)
+
+    def test_plain_text_in_place_of_a_handshake(self):
+        """Not a word in plain text comes back, only TLS's alert."""
+        server = self.chain()
+        for text in (b"EHLO client.example\r\n", b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n",
+                     b"\r\n", b"\0" * 600, b"QUIT\r\n"):
+            with self.subTest(text=text[:10]):
+                client = self.plain(server)
+                client.hello()
+                client.command("STARTTLS", 220)
+                client.send(text)
+                client.end_of_input()
+                self.assertRegex(client.rest(), rb"\A(?:\x15\x03[\x00-\x04]\x00\x02..)?\Z")
+                server.await_alone()
+        self.assertEqual(len(server.events("tlsio", step="handshake")), 5)
+        self.assertEqual(len(server.events("close", reason="handshake")), 5)
+        self.assert_stored(server, 0)
+
+    def test_injection(self):
+        """What stands behind STARTTLS in its segment is obeyed neither before nor within TLS."""
+        server = self.chain()
+        client = self.plain(server)
+        client.hello()
+        client.send("STARTTLS\r\nMAIL FROM:<a@example.org>\r\n")
+        self.assertRegex(client.reply(), "^[45]")
+        self.assertEqual(client.rest(), b"")
+        server.await_alone()
+        self.assertEqual(server.await_event("close")["reason"], "injection")
+
+    def test_a_hello_behind_starttls_is_not_heard_twice(self):
+        """A ClientHello in the segment of STARTTLS is injection, too."""
+        server = self.chain()
+        client = self.plain(server)
+        client.hello()
+        client.send(b"STARTTLS\r\n" + Hands(client.sock).hello())
+        self.assertRegex(client.reply(), "^[45]")
+        self.assertEqual(client.rest(), b"")
+        self.assertEqual(server.await_event("close")["reason"], "injection")
+
+    def test_starttls_twice(self):
+        server = self.chain()
+        client = self.tls(server)
+        self.assertNotIn("STARTTLS", client.hello_again())
+        client.command("STARTTLS", 503)
+        client.mail(MESSAGE)
+        client.quit()
+
+    def test_state_is_forgotten(self):
+        """RFC 3207 4.2: neither the greeting nor the envelope survive."""
+        server = self.chain()
+        client = self.tls(server)
+        client.command("MAIL FROM:<a@example.org>", 503)
+        client.quit()
+
+
+class Hands:
+    """A handshake by hand: the bytes a client would send, as they come."""
+
+    def __init__(self, sock):
+        self.sock, self.count = sock, 0
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = PKI.context().wrap_bio(self.incoming, self.outgoing, server_hostname=HOST)
+
+    def step(self, call):
+        """True when done; else more has to come from the server, or go to it."""
+        try:
+            call()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    def hello(self):
+        self.step(self.tls.do_handshake)
+        return self.outgoing.read()
+
+    def bytes(self):
+        done = False
+        while not done:
+            done = self.step(self.tls.do_handshake)
+            for byte in self.outgoing.read():
+                self.count += 1
+                yield bytes([byte])
+            if not done:
+                self.incoming.write(self.sock.recv(65536))
+
+    def ask(self, line):
+        self.tls.write(line)
+        self.sock.sendall(self.outgoing.read())
+        found = []
+        while not self.step(lambda: found.append(self.tls.read(65536))):
+            self.incoming.write(self.sock.recv(65536))
+        return found[0]
+
+
+# Messages
+# ---------------------------------------------------------------------------------------------------------
+
+class Messages(ChainCase):
+    def test_large(self):
+        """50 MB, written 1 MiB at a time, byte for byte."""
+        server = self.chain(DATABYTES="0")
+        line = bytes(range(33, 127)) + b"\xe4\xf6\xfc" + b"\r\n"
+        r = random.Random(4)
+        block = b"".join(line[r.randrange(90):] for _ in range(20000)).replace(b"\r\n.", b"\r\n:")
+        data = b"Subject: large\r\n\r\n" + block * (50_000_000 // len(block) + 1)
+        self.assertGreater(len(data), 50_000_000)
+        for version in (TLS1_2, TLS1_3):
+            with self.subTest(version=version.name):
+                client = self.tls(server, version)
+                client.hello_again()
+                self.begin_data(client, b"")
+                for at in range(0, len(data), 1 << 20):
+                    client.sock.sendall(data[at:at + (1 << 20)])
+                client.send(b".\r\n")
+                client.expect(250)
+                client.quit()
+                [(name, stored)] = server.place.messages().items()
+                self.assertTrue(body_of(stored) == data.replace(b"\r\n", b"\n"), "another message than was sent")
+                (server.place.path / "spool/new" / name).unlink()
+
+    def test_fifty_at_once(self):
+        """All of them within their messages at the same time."""
+        server = self.chain(cert="ec")
+        clients = [self.tls(server) for _ in range(35)] + [self.plain(server) for _ in range(5)]
+        context = PKI.context()
+        for i, client in enumerate(clients):
+            client.hello_again() if i < 35 else client.hello()
+            self.begin_data(client, f"Subject: {i}\r\n\r\n".encode() + b"x" * 5000 + b"\r\n")
+        del context
+        for client in clients:
+            client.send(b".\r\n")
+            client.expect(250)
+            client.quit() if client.is_tls else client.command("QUIT", 221)
+        subjects = {re.search(rb"\nSubject: (\d+)\n", m)[1] for m in server.place.messages().values()}
+        self.assertEqual(subjects, {b"%d" % i for i in range(40)})
+        server.await_alone()
+
+    def test_cut_within_data(self):
+        """The connection's end is not the message's, with close_notify or without."""
+        for name, end in (("close", lambda c: c.sock.close()),
+                          ("reset", self.reset),
+                          ("close_notify", self.say_goodbye)):
+            with self.subTest(name):
+                server = self.chain()
+                client = self.tls(server)
+                client.hello_again()
+                client.mail(MESSAGE)
+                self.begin_data(client)
+                end(client)
+                server.await_alone()
+                self.assert_stored(server, 1)
+                server.stop()
+                log = server.log()
+                log.one("message", verdict="accept")
+                self.assertEqual(log.one("close")["reason"], "eof")
+                self.assertEqual(len(log.events("tlsio")), 0 if name == "close_notify" else 1)
+
+    def reset(self, client):
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        client.sock.close()
+
+    def say_goodbye(self, client):
+        client.sock.settimeout(LIMIT)
+        client.sock.unwrap().close()
+
+    def test_authentication(self):
+        """Only within TLS; the wrong is refused; the right may relay; no password is in the log."""
+        place = self.enterContext(Place())
+        server = self.enterContext(Chain(place, **PATIENT, **PKI.knobs(), **tlschain.users(place),
+                                         DOMAINS=place.compile("domains", "example.com\n"), VERBOSE="1"))
+        client = self.plain(server)
+        client.hello()
+        client.auth(code=538)
+        self.assertNotIn("AUTH", client.command("EHLO client.example", 250))
+        client.starttls(PKI.context())
+        self.assertIn("\n250-AUTH PLAIN LOGIN\n", client.hello_again())
+        client.auth(password="wrong secret", code=535)
+        client.auth(user="nobody", code=535)
+        client.command("MAIL FROM:<a@example.org>", 250)
+        client.command("RCPT TO:<b@elsewhere.example>", 550)
+        client.command("RSET", 250)
+        client.auth()
+        client.mail(MESSAGE, to=("b@elsewhere.example",))
+        client.quit()
+        server.stop()
+        said = b"".join(path.read_bytes() for path in place.path.glob("log/*"))
+        for secret in (PASSWORD, "wrong secret", "b3BlbiBzZXNhbWU", "d3Jvbmcgc2VjcmV0"):
+            self.assertNotIn(secret.encode(), said)
+        self.assertEqual(server.log().one("auth")["user"], USER)
+        [message] = place.messages().values()
+        self.assertEqual(RECEIVED.search(message)[2], b"ESMTPSA")
+
+    def test_authentication_demanded_of_tls(self):
+        """UCSPITLS=! takes no mail in the clear."""
+        server = self.chain(UCSPITLS="!")
+        client = self.plain(server)
+        client.hello()
+        client.command("MAIL FROM:<a@example.org>", 530)
+        client.starttls(PKI.context())
+        client.hello_again()
+        client.mail(MESSAGE)
+        client.quit()
+
+
+# Ends
+# ---------------------------------------------------------------------------------------------------------
+
+class Ends(ChainCase):
+    """A process of the chain ends before its time: nothing stays, no half of a message, all that had its 250."""
+
+    def in_the_midst(self, **knobs):
+        server = self.chain(**knobs)
+        client = self.tls(server)
+        client.hello_again()
+        client.mail(MESSAGE)
+        self.begin_data(client)
+        return server, client
+
+    def assert_cut_off(self, client):
+        """Its end comes without an answer."""
+        try:
+            self.assertEqual(client.rest(), b"")
+        except (ssl.SSLEOFError, ConnectionResetError):
+            pass
+
+    def test_kill_tlsio(self):
+        server, client = self.in_the_midst()
+        os.kill(self.pid_of(server, TLSIO_NAME), signal.SIGKILL)
+        with self.assertRaises((ssl.SSLEOFError, ConnectionResetError)):
+            client.rest()  # no close_notify: nobody takes it for an end
+        server.await_alone()
+        self.assert_stored(server, 1)
+        self.assertEqual(server.await_event("close")["reason"], "eof")
+
+    def test_kill_smtpd(self):
+        server, client = self.in_the_midst()
+        os.kill(self.pid_of(server, SMTPD_NAME), signal.SIGKILL)
+        self.assert_cut_off(client)
+        server.await_alone()
+        self.assert_stored(server, 1, leftovers=False)
+
+    def test_kill_both(self):
+        server, client = self.in_the_midst()
+        for pid in server.family():
+            os.kill(pid, signal.SIGKILL)
+        self.assert_cut_off(client)
+        server.await_alone()
+        self.assert_stored(server, 1, leftovers=False)
+
+    def test_end_of_the_gate(self):
+        """Without it there is no TLS, and the rest of the session is as ever."""
+        for number in (signal.SIGKILL, signal.SIGTERM):
+            with self.subTest(number.name):
+                server = self.chain()
+                client = self.plain(server)
+                client.hello()
+                os.kill(self.pid_of(server, tlschain.GATE_NAME), number)
+                await_that(lambda: list(server.family().values()) == [SMTPD_NAME], "the gate's end")
+                client.command("STARTTLS", 454)
+                client.mail(MESSAGE)
+                client.command("QUIT", 221)
+                self.assertEqual(client.rest(), b"")
+                server.await_alone()
+                self.assert_stored(server, 1)
+
+    def test_kill_smtpd_before_tls(self):
+        server = self.chain()
+        client = self.plain(server)
+        client.hello()
+        os.kill(self.pid_of(server, SMTPD_NAME), signal.SIGKILL)
+        self.assertEqual(client.rest(), b"")
+        server.await_alone()
+
+    def test_term_of_all(self):
+        """As systemd stops a unit: the client is told, in TLS, and with close_notify."""
+        server, client = self.in_the_midst()
+        for pid in server.family():
+            os.kill(pid, signal.SIGTERM)
+        client.expect("421 4.3.2")
+        self.assertEqual(client.rest(), b"")
+        server.await_alone()
+        self.assert_stored(server, 1)
+        self.assertEqual(server.await_event("close")["reason"], "shutdown")
+
+    def test_term_of_smtpd(self):
+        server, client = self.in_the_midst()
+        os.kill(self.pid_of(server, SMTPD_NAME), signal.SIGTERM)
+        client.expect("421 4.3.2")
+        self.assertEqual(client.rest(), b"")
+        server.await_alone()
+        self.assert_stored(server, 1)
+
+    def test_term_of_tlsio(self):
+        """It lets the session come to its end."""
+        server, client = self.in_the_midst()
+        os.kill(self.pid_of(server, TLSIO_NAME), signal.SIGTERM)
+        client.send(b"more\r\n.\r\n")
+        client.expect(250)
+        client.quit()
+        server.await_alone()
+        self.assert_stored(server, 2)
+
+    def test_session_ends_with_the_client(self):
+        """QUIT: 221, then close_notify, then the connection's end; and both processes are gone."""
+        server = self.chain()
+        client = self.tls(server)
+        client.hello_again()
+        client.command("QUIT", 221)
+        self.assertEqual(client.rest(), b"")  # raises where close_notify is missing
+        client.close()
+        server.await_alone()
+        self.assertEqual(server.events("tlsio"), [])

@@ -32,8 +32,12 @@ class Chain(Tcpserver):
     def secure(self, context, name=HOST):
         """A client that has said STARTTLS and shaken hands."""
         client = TlsClient(self.connect().sock)
-        client.hello()
-        client.starttls(context, name)
+        try:
+            client.hello()
+            client.starttls(context, name)
+        except BaseException:
+            client.close()
+            raise
         return client
 
     def await_alone(self):
@@ -53,8 +57,14 @@ class Chain(Tcpserver):
 class TlsClient(Client):
     """A client that can go over to TLS. Its end of input is true only after close_notify."""
 
+    is_tls = False
+
     def shake_hands(self, context, name=HOST):
         self.sock = context.wrap_socket(self.sock, server_hostname=name, suppress_ragged_eofs=False)
+        self.is_tls = True
+
+    def hello_again(self):
+        return self.command("EHLO client.example", 250)
 
     def starttls(self, context, name=HOST):
         self.command("STARTTLS", 220)
