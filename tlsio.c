@@ -143,7 +143,7 @@ int main(int argc, char **argv)
         argc--, argv++;
     }
     if (!check && (argc != 4 || !scan_arguments(&o, argv + 1))) {
-        fprintf(stderr, "usage: postern-tlsio [-Y] control from to (descriptors above 2)\n"
+        fprintf(stderr, "usage: postern-tlsio [-Y] control from to\n"
                         "       postern-tlsio -n\n");
         return EXIT_WRONG;
     }
