@@ -42,8 +42,7 @@ def setUpModule():
     (folder / "empty").touch()
     (folder / "cut.pem").write_bytes((folder / "ec.pem").read_bytes()[:300])
     (folder / "cut.key").write_bytes((folder / "ec.key").read_bytes()[:150])
-    # Seven tests in one folder, which others may read, too.
-    folder.chmod(0o755)
+    folder.chmod(0o755)  # some tests run the program as another user
 
 
 def pair(name):
@@ -160,6 +159,35 @@ def variables(report):
     if report[-2:] != b"\0\0":
         raise AssertionError(f"not ended by an empty string: {report!r}")
     return dict(part.decode("ascii").split("=", 1) for part in report[:-2].split(b"\0"))
+
+
+def forward(case, c):
+    """A port whose first connection is carried to this cipher's network end."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(LIMIT)
+
+    def carry():
+        with listener:
+            client, _ = listener.accept()
+        with client:
+            while True:
+                ready, _, _ = select.select([client, c.net], [], [], LIMIT)
+                for end in ready:
+                    try:
+                        data = end.recv(65536)
+                        (c.net if end is client else client).sendall(data)
+                    except OSError:
+                        data = b""
+                    if not data:
+                        c.net.close()
+                        return
+                if not ready:
+                    return
+
+    thread = threading.Thread(target=carry, daemon=True)
+    thread.start()
+    case.addCleanup(thread.join, LIMIT)
+    return listener.getsockname()[1]
 
 
 class Case(unittest.TestCase):
@@ -361,6 +389,26 @@ class Reports(Case):
                         want.pop("SSL_CLIENT_VERIFY")
                     self.assertEqual(found, want)
 
+    def test_long_names_are_cut(self):
+        """An attacker writes his own certificate: 512 bytes of a name are enough."""
+        long = certs.Pair(FILES.path / "long.pem", FILES.path / "long.key")
+        certs.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-out", long.cert,
+                      "-keyout", long.key, "-subj", "/CN=x" + f"/OU={'y' * 60}" * 40)
+        found = self.client_report("long", ssl.TLSVersion.TLSv1_3, CCAFILE="ca.pem")
+        for name in ("SSL_CLIENT_S_DN", "SSL_CLIENT_I_DN"):
+            self.assertEqual(found[name], ("OU=" + "y" * 60 + ",") * 8)
+
+    def test_server_name_of_any_bytes(self):
+        with Cipher("-Y") as c:
+            port = forward(self, c)
+            client = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername",
+                                       b"A=b \n\xc3\xbc\x7f~"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.DEVNULL)
+            found = variables(c.report())
+            c.stop_saying()
+            client.wait(LIMIT)
+            self.assertEqual(found["SSL_TLS_SNI_SERVERNAME"], "A=b ????~")
+
     def test_no_certificate_is_asked_for_without_authorities(self):
         self.assertEqual(self.client_report("client", ssl.TLSVersion.TLSv1_3), {})
 
@@ -513,40 +561,12 @@ class ServerNames(Case):
     def hostile(self, name):
         """What openssl s_client gets who asks for any name at all."""
         with Cipher(CERTDIR=str(self.folder), **pair("rsa")) as c:
-            port = self.forward(c)
+            port = forward(self, c)
             done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", name],
                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   timeout=LIMIT, check=False)
             c.stop_saying()
             return re.search(rb"subject=CN = (\S+)", done.stdout)[1].decode(), c.log()
-
-    def forward(self, c):
-        """A port whose first connection is carried to this cipher's network end."""
-        listener = socket.create_server(("127.0.0.1", 0))
-        listener.settimeout(LIMIT)
-
-        def carry():
-            with listener:
-                client, _ = listener.accept()
-            with client:
-                while True:
-                    ready, _, _ = select.select([client, c.net], [], [], LIMIT)
-                    for end in ready:
-                        try:
-                            data = end.recv(65536)
-                            (c.net if end is client else client).sendall(data)
-                        except OSError:
-                            data = b""
-                        if not data:
-                            c.net.close()
-                            return
-                    if not ready:
-                        return
-
-        thread = threading.Thread(target=carry, daemon=True)
-        thread.start()
-        self.addCleanup(thread.join, LIMIT)
-        return listener.getsockname()[1]
 
     def test_names_that_are_paths(self):
         for name in ("../outside", "..", ".", "./a.example", "a.example/", "x/../up", "/etc", ".x", "a..example",
@@ -656,7 +676,7 @@ class Carrying(Case):
 
     def s_client(self, c, *options):
         """openssl s_client whose network is this cipher's; what it says is in a file."""
-        port = ServerNames.forward(self, c)
+        port = forward(self, c)
         self.said_file = tempfile.TemporaryFile()
         self.addCleanup(self.said_file.close)
         client = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *options],
