@@ -183,9 +183,10 @@ def endless(d):
 
 
 def garbage(d):
-    """Bytes without an end."""
+    """Bytes without an end, until the program has had enough."""
     if d.wait_for_ask():
         d.control.sendall(bytes(range(1, 256)) * 4)
+        readable([d.control], time.monotonic() + LIMIT)
 
 
 def hasty(d):
