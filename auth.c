@@ -143,24 +143,30 @@ static const struct reply *check_state(struct session *s)
     return pace_turn(s, "AUTH");
 }
 
-const struct reply *auth_command(struct session *s, struct slice argument)
+static const struct reply *authenticate(struct session *s, struct slice argument)
 {
     struct attempt a;
     struct slice name = argument, initial;
 
-    s->auth_said = true;
-    const struct reply *r = check_state(s);
-    if (r)
-        return r;
     const char *space = memchr(argument.p, ' ', argument.n);
     name.n = space ? (size_t)(space - argument.p) : argument.n;
     initial = slice_after(argument, name.n + (space ? 1 : 0));
     const struct mechanism *m = find_mechanism(name);
     if (!m)
         return name.n ? &reply_auth_mechanism : &reply_argument;
-    prctl(PR_SET_DUMPABLE, 0); /* no core, whatever becomes of us */
-    r = m->run(s, initial, &a) ? check(s, m, &a) : a.failure;
+    const struct reply *r = m->run(s, initial, &a) ? check(s, m, &a) : a.failure;
     sasl_wipe(&a, sizeof a);
+    return r;
+}
+
+/* What is refused unseen may have brought a password along, too. */
+const struct reply *auth_command(struct session *s, struct slice argument)
+{
+    s->auth_said = true;
+    prctl(PR_SET_DUMPABLE, 0); /* no core, whatever becomes of us */
+    const struct reply *r = check_state(s);
+    if (!r)
+        r = authenticate(s, argument);
     wire_forget(&s->wire);
     return r;
 }

@@ -1,0 +1,434 @@
+"""AUTH: that a password is nowhere afterwards, real clients, and programs of the checkpassword interface. What is said
+on the wire is in the transcripts auth-*."""
+import base64
+import os
+import pathlib
+import re
+import shutil
+import smtplib
+import time
+import unittest
+
+from harness import IS_ASAN, LIMIT, TERM, Place, Session, Tcpserver, await_that
+from test_delivery import run
+from ucspitls import Gated
+
+USER, PASSWORD = "alice", "Wonder-land/8271"
+CHECK = f"""#!/bin/sh
+tr '\\000' ' ' <&3 >asked
+read -r user password <asked
+[ "$user $password" = "{USER} {PASSWORD}" ] || exit 1
+exec "$@"
+"""
+
+
+def b64(text):
+    return base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
+
+
+def plain(user=USER, password=PASSWORD, authzid=""):
+    return b64(f"{authzid}\0{user}\0{password}")
+
+
+class Checked(Place):
+    """A folder with a checkpassword program."""
+
+    def __init__(self, script=CHECK):
+        super().__init__()
+        self.write("check", script, 0o755)
+
+    def session(self, **knobs):
+        return Session(self, **{"CHECKPASSWORD": "./check", "AUTH_INSECURE": "1", **knobs})
+
+    def gated(self, **knobs):
+        return Gated(self, CHECKPASSWORD="./check", **knobs)
+
+
+def login(s, user=USER, password=PASSWORD, code=235):
+    s.command("AUTH LOGIN", "334 VXNlcm5hbWU6")
+    s.command(b64(user), "334 UGFzc3dvcmQ6")
+    return s.command(b64(password), code)
+
+
+def writable_memory(pid):
+    """All that a process can have written, but its stack's unused part."""
+    data = b""
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
+            found = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw", line)
+            if not found or "[vvar" in line:
+                continue
+            start, end = int(found[1], 16), int(found[2], 16)
+            memory.seek(start)
+            while start < end:
+                part = memory.read(min(end - start, 1 << 20))
+                data += part
+                start += len(part)
+    return data
+
+
+def traces(secret):
+    """A secret in clear, and what of it can be seen in base64 at each of three places."""
+    found = {secret.encode()}
+    for shift in range(3):
+        text = b64(b"\0" * shift + secret.encode()).rstrip("=")
+        found.add(text[shift + 1 if shift else 0:-1].encode())
+    return found
+
+
+class Nowhere(unittest.TestCase):
+    """A password is neither logged nor kept."""
+
+    def may_look(self, s):
+        try:
+            return writable_memory(s.process.pid)
+        except OSError as error:
+            self.skipTest(f"the memory of another process cannot be read here: {error}")
+
+    def check_memory(self, s, *secrets):
+        memory = self.may_look(s)
+        self.assertTrue(b"client.example" in memory, "the right memory was read")
+        for secret in secrets:
+            for trace in traces(secret):
+                self.assertFalse(trace in memory, f"{trace} is in the memory")  # which is not to be shown
+
+    @unittest.skipIf(IS_ASAN, "the sanitizer keeps copies of its own")
+    def test_memory(self):
+        wrong = "Looking-glass/5590"
+        with Checked() as place:
+            for how in ("plain", "plain initial", "login", "login initial"):
+                for password, code in ((PASSWORD, 235), (wrong, 535)):
+                    with self.subTest(how, code=code), place.session(VERBOSE="1") as s:
+                        s.hello()
+                        self.say(s, how, password, code)
+                        self.check_memory(s, password)
+                        s.command("NOOP", 250)
+                        s.quit()
+
+    @unittest.skipIf(IS_ASAN, "the sanitizer keeps copies of its own")
+    def test_memory_inside(self):
+        with Checked() as place, place.gated(VERBOSE="1") as s:
+            s.starttls()
+            self.say(s, "plain initial", "Looking-glass/5590", 535)
+            self.check_memory(s, "Looking-glass/5590")
+            self.say(s, "login", PASSWORD, 235)
+            self.check_memory(s, PASSWORD, "Looking-glass/5590")
+            s.quit()
+
+    @unittest.skipIf(IS_ASAN, "the sanitizer keeps copies of its own")
+    def test_memory_refused(self):
+        """Where AUTH was refused before the password was looked at."""
+        with Checked() as place:
+            for knobs, line, code in (({"CHECKPASSWORD": None}, f"AUTH PLAIN {plain()}", 502),
+                                      ({"AUTH_INSECURE": None}, f"AUTH PLAIN {plain()}", 538),
+                                      ({}, f"AUTH PLAI {plain()}", 504),
+                                      ({}, f"AUTH PLAIN {plain()}!", 501),
+                                      ({}, f"AUTH PLAIN {plain(authzid='bob')}", 535)):
+                with self.subTest(line[:10], code=code), place.session(**knobs) as s:
+                    s.hello()
+                    s.command(line, code)
+                    self.check_memory(s, PASSWORD)
+                    s.quit()
+
+    def say(self, s, how, password, code):
+        if how == "plain":
+            s.command("AUTH PLAIN", "334 ")
+            s.command(plain(password=password), code)
+        elif how == "plain initial":
+            s.command(f"AUTH PLAIN {plain(password=password)}", code)
+        elif how == "login":
+            login(s, password=password, code=code)
+        else:
+            s.command(f"AUTH LOGIN {b64(USER)}", 334)
+            s.command(b64(password), code)
+
+    def test_found(self):
+        """The search finds what is there: a command's argument that is no secret."""
+        with Place() as place, Session(place) as s:
+            s.hello()
+            s.command("NOOP " + plain(), 250)
+            memory = self.may_look(s)
+            self.assertTrue(any(trace in memory for trace in traces(PASSWORD)))
+            s.quit()
+
+    def test_log(self):
+        """With VERBOSE, whatever becomes of the AUTH: not in plain, not in base64."""
+        conversations = [
+            [f"AUTH PLAIN {plain()}"], [f"auth plain {plain()}"], ["AUTH PLAIN", plain()],
+            ["AUTH LOGIN", b64(USER), b64(PASSWORD)], [f"AUTH LOGIN {b64(USER)}", b64(PASSWORD)],
+            [f"AUTH CRAM-MD5 {plain()}"], [f"AUTH PLAIN {plain()} x"], [f"AUTH\tPLAIN\t{plain()}"],
+            [f"AUTH {plain()}"], ["AUTH PLAIN", PASSWORD], ["AUTH LOGIN", USER, PASSWORD],
+            [f"AUTH PLAIN {plain()}{'A' * 5000}"], ["AUTH PLAIN", plain() + "A" * 5000],
+            ["AUTH LOGIN", "*", b64(PASSWORD), PASSWORD], ["RSET", f"AUTH PLAIN {plain()}", f"AUTH PLAIN {plain()}"],
+            ["MAIL FROM:<a@example.org>", f"AUTH PLAIN {plain()}"],
+            ["AUTH NTLM", b64(USER), b64(PASSWORD), PASSWORD, f"{PASSWORD} x"],
+        ]
+        settings = [{}, {"CHECKPASSWORD": None}, {"AUTH_INSECURE": None}, {"CHECKPASSWORD": "./missing"},
+                    {"MAXERRORS": "1"}, {"MAXAUTHS": "1"}]
+        with Checked() as place:
+            for knobs in settings:
+                for lines in conversations:
+                    with self.subTest(knobs, lines=lines[0][:12]), place.session(VERBOSE="1", **knobs) as s:
+                        self.tell(s, lines)
+                        self.check_log(s)
+
+    def tell(self, s, lines):
+        s.hello()
+        for line in lines:
+            if s.command(line).startswith("421"):
+                break
+        s.end_of_input()
+        s.rest()
+
+    def check_log(self, s):
+        self.assertEqual(s.wait(), 0)
+        s.log()
+        s.log_file.seek(0)
+        logged = s.log_file.read()
+        self.assertTrue(b"AUTH" in logged or b"line-too-long" in logged)
+        for trace in traces(PASSWORD):
+            self.assertNotIn(trace, logged)
+
+    def test_log_early(self):
+        """What comes with AUTH, or instead of an answer, is not told either."""
+        pieces = [f"AUTH PLAIN {plain()}\r\n{plain()}\r\n", f"AUTH LOGIN\r\n{b64(USER)}\r\n{b64(PASSWORD)}\r\n",
+                  f"NOOP\r\nAUTH LOGIN\r\n{b64(USER)}\r\n{b64(PASSWORD)}\r\n{PASSWORD}\r\n"]
+        with Checked() as place:
+            for earlytalk in ("drop", "reject", "log", "off"):
+                for piece in pieces:
+                    for knobs in ({}, {"CHECKPASSWORD": None}):
+                        with self.subTest(earlytalk, piece=piece[:12]), \
+                                place.session(VERBOSE="1", EARLYTALK=earlytalk, **knobs) as s:
+                            s.hello()
+                            s.send(piece)
+                            s.end_of_input()
+                            s.rest()
+                            self.check_log(s)
+
+    def test_not_dumpable(self):
+        """From the first AUTH on there is no core: what is not dumpable belongs to root in /proc."""
+        before = []
+        if os.getuid() == 0:
+            if not shutil.which("setpriv"):
+                self.skipTest("started as root, and no setpriv to become somebody else")
+            before = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        with Checked() as place:
+            place.path.chmod(0o755)
+            with place.session(before=before, SPOOL=None, DISCARD="1") as s:
+                s.hello()
+                owner = os.stat(f"/proc/{s.process.pid}/environ").st_uid
+                if owner == 0:
+                    self.skipTest("the program is not dumpable from the start")
+                s.command("AUTH PLAIN", 334)
+                self.assertEqual(os.stat(f"/proc/{s.process.pid}/environ").st_uid, 0)
+                s.command("*", 501)
+                s.quit()
+
+
+class Delays(unittest.TestCase):
+    """ERRORDELAY comes before 535, and 454 is no error."""
+
+    def test_wrong(self):
+        with Checked() as place, place.session(ERRORDELAY="0.4") as s:
+            s.hello()
+            begin = time.monotonic()
+            s.command(f"AUTH PLAIN {plain(password='x')}", 535)
+            first = time.monotonic() - begin
+            s.command(f"AUTH PLAIN {plain(password='x')}", 535)
+            self.assertGreaterEqual(first, 0.4)
+            self.assertGreaterEqual(time.monotonic() - begin, 1.2)
+            s.quit()
+
+
+class Programs(unittest.TestCase):
+    """What becomes of the program where the client, or we, end."""
+
+    def test_stopped(self):
+        """SIGTERM while it is at work: its verdict is awaited, then the session ends."""
+        with Checked("#!/bin/sh\necho >ready; read word <go; exec \"$@\"\n") as place:
+            os.mkfifo(place.path / "go")
+            with place.session() as s:
+                s.hello()
+                s.send(f"AUTH PLAIN {plain()}\r\n")
+                await_that((place.path / "ready").exists, "the program runs")
+                s.signal(TERM)
+                (place.path / "go").write_text("go\n")
+                self.assertIn(s.reply()[:3], ("235", "421"))
+                s.rest()
+                self.assertEqual(s.wait(), 0)
+                self.assertEqual(s.log().one("close")["reason"], "shutdown")
+
+    def test_hangs(self):
+        """It is given up, and ended, and the session goes on."""
+        with Checked("#!/bin/sh\necho $$ >pid; exec sleep 1000\n") as place, place.session(TIMEOUT="1") as s:
+            s.hello()
+            s.command(f"AUTH PLAIN {plain()}", "454 4.7.0")
+            with self.assertRaises(ProcessLookupError):
+                os.kill(int(place.read("pid")), 0)
+            s.command("NOOP", 250)
+            s.quit()
+
+    def test_question(self):
+        """What it reads on 3, whatever the mechanism: name NUL password NUL timestamp NUL."""
+        with Checked("#!/bin/sh\ncat <&3 >asked; printf '%s ' \"$@\" >arguments; exec \"$@\"\n") as place:
+            for say in (lambda s: s.command(f"AUTH PLAIN {plain()}", 235), login,
+                        lambda s: s.command(f"AUTH PLAIN {plain(authzid=USER)}", 235)):
+                with place.session() as s:
+                    s.hello()
+                    say(s)
+                    s.quit()
+                self.assertEqual(place.read("asked"), f"{USER}\0{PASSWORD}\0\0".encode())
+                self.assertEqual(place.read("arguments"), b"/bin/true ")
+
+    def test_lengths(self):
+        """512 octets in all, as the interface has it; one more is wrong without asking."""
+        with Checked("#!/bin/sh\ncat <&3 >asked; exec \"$@\"\n") as place:
+            for n, code in ((504, 235), (505, 535), (2000, 535)):
+                with self.subTest(n), place.session() as s:
+                    s.hello()
+                    s.command(f"AUTH PLAIN {plain(password='p' * n)}", code)
+                    s.quit()
+            self.assertEqual(len(place.read("asked")), 512)
+
+    def test_odd_users(self):
+        """Any bytes in a name: logged and put into the header cleaned; a long one is cut."""
+        with Checked("#!/bin/sh\nexec \"$@\"\n") as place:
+            for user in ("a b", "x\r\nX-Evil: yes", "\u00f6\u20ac", 'q"\\=', "n" * 400, "event=auth user=root"):
+                with self.subTest(user[:20]), place.session() as s:
+                    s.hello()
+                    s.command(f"AUTH PLAIN {plain(user=user)}", 235)
+                    s.mail("text")
+                    s.quit()
+                    logged = s.log().one("auth")["user"].encode("latin-1")
+                    self.assertTrue(user.encode().startswith(logged.removesuffix(b"...")), logged)
+            for message in place.messages().values():
+                lines = re.findall(rb"^X-Postern-User: (.*)$", message, re.M)
+                self.assertEqual(len(lines), 1)
+                self.assertRegex(lines[0], rb"\A[!-~]{1,400}\Z")
+                self.assertNotIn(b"\nX-Evil", message)
+
+
+class Allowed(unittest.TestCase):
+    """What who authenticated may do, and only he."""
+
+    def test_relay(self):
+        with Checked() as place:
+            knobs = {"DOMAINS": place.compile("domains", "example.com\n")}
+            for password, code, relays in ((PASSWORD, 235, 250), ("x", 535, 550)):
+                with place.session(**knobs) as s:
+                    s.hello()
+                    s.command("MAIL FROM:<>", 250)
+                    s.command("RCPT TO:<b@elsewhere.example>", 550)
+                    s.command("RSET", 250)
+                    s.command(f"AUTH PLAIN {plain(password=password)}", code)
+                    s.command("MAIL FROM:<>", 250)
+                    s.command("RCPT TO:<b@elsewhere.example>", relays)
+                    s.quit()
+
+    def test_required(self):
+        with Checked() as place:
+            for knobs, code in (({}, 530), ({"RELAYCLIENT": ""}, 250), ({"AUTH_REQUIRED": None}, 250)):
+                with place.session(**{"AUTH_REQUIRED": "1", **knobs}) as s:
+                    s.hello()
+                    s.command("MAIL FROM:<>", code)
+                    s.quit()
+
+    def test_not_kept(self):
+        """The next session knows nothing of it."""
+        with Checked() as place:
+            for _ in range(2):
+                with place.session(AUTH_REQUIRED="1") as s:
+                    s.hello()
+                    s.command("MAIL FROM:<>", 530)
+                    login(s)
+                    s.command("MAIL FROM:<>", 250)
+                    s.quit()
+
+
+class Clients(unittest.TestCase):
+    """Real clients; in clear, as AUTH_INSECURE lets them."""
+
+    def setUp(self):
+        self.place = Checked()
+        self.addCleanup(self.place.__exit__)
+        self.place.write("mail", "Subject: test\n\ntext\n")
+        self.server = Tcpserver(self.place, CHECKPASSWORD="./check", AUTH_INSECURE="1", AUTH_REQUIRED="1",
+                                DOMAINS=self.place.compile("domains", "example.com\n"))
+        self.addCleanup(self.server.stop)
+
+    def check(self, mechanism=None):
+        self.server.stop()
+        log = self.server.log()
+        event = log.one("auth", user=USER)
+        if mechanism:
+            self.assertEqual(event["mechanism"], mechanism)
+        log.one("message", user=USER, verdict="accept")
+        (message,) = self.place.messages().values()
+        self.assertIn(f"\nX-Postern-User: {USER}\n".encode(), message)
+        self.assertRegex(message, rb"\tby mx.example.net with ESMTPA id ")
+
+    def needs(self, program):
+        if not shutil.which(program):
+            self.skipTest(f"{program} is missing")
+
+    def swaks(self, mechanism):
+        self.needs("swaks")
+        run(["swaks", "--server", self.server.host, "--port", self.server.port, "--from", "a@example.org", "--to",
+             "b@elsewhere.example", "--auth", mechanism, "--auth-user", USER, "--auth-password", PASSWORD])
+        self.check(mechanism)
+
+    def test_swaks_plain(self):
+        self.swaks("PLAIN")
+
+    def test_swaks_login(self):
+        self.swaks("LOGIN")
+
+    def curl(self, mechanism, *more):
+        self.needs("curl")
+        run(["curl", "-sS", f"smtp://{self.server.host}:{self.server.port}/client.example", "--mail-from",
+             "a@example.org", "--mail-rcpt", "b@elsewhere.example", "--upload-file", "mail", "--user",
+             f"{USER}:{PASSWORD}", "--login-options", f"AUTH={mechanism}", *more], cwd=self.place.path)
+        self.check(mechanism)
+
+    def test_curl_plain(self):
+        self.curl("PLAIN")
+
+    def test_curl_login(self):
+        self.curl("LOGIN")
+
+    def test_curl_initial(self):
+        self.curl("PLAIN", "--sasl-ir")
+
+    def msmtp(self, mechanism):
+        self.needs("msmtp")
+        run(["msmtp", f"--host={self.server.host}", f"--port={self.server.port}", "--from=a@example.org",
+             f"--auth={mechanism}", f"--user={USER}", f"--passwordeval=echo {PASSWORD}", "--tls=off",
+             "b@elsewhere.example"], cwd=self.place.path, stdin=open(self.place.path / "mail", "rb"))
+        self.check(mechanism.upper())
+
+    def test_msmtp_plain(self):
+        self.msmtp("plain")
+
+    def test_msmtp_login(self):
+        self.msmtp("login")
+
+    def smtplib(self, method):
+        with smtplib.SMTP(self.server.host, self.server.port, timeout=LIMIT) as client:
+            client.ehlo()
+            client.user, client.password = USER, PASSWORD
+            client.auth(method, getattr(client, f"auth_{method.lower()}"))
+            client.sendmail("a@example.org", ["b@elsewhere.example"], "Subject: test\r\n\r\ntext\r\n")
+        self.check(method)
+
+    def test_smtplib_plain(self):
+        self.smtplib("PLAIN")
+
+    def test_smtplib_login(self):
+        self.smtplib("LOGIN")
+
+    def test_smtplib_wrong(self):
+        with smtplib.SMTP(self.server.host, self.server.port, timeout=LIMIT) as client:
+            with self.assertRaises(smtplib.SMTPAuthenticationError) as raised:
+                client.login(USER, "wrong")
+            self.assertEqual((raised.exception.smtp_code, raised.exception.smtp_error),
+                             (535, b"5.7.8 Authentication failed"))
