@@ -1,4 +1,5 @@
 """The whole chain with real parts: a server, postern-tls, postern-smtpd, postern-tlsio; and real clients."""
+import ctypes
 import os
 import pathlib
 import pwd
@@ -10,7 +11,6 @@ import smtplib
 import socket
 import ssl
 import subprocess
-import sys
 import unittest
 
 import certs
@@ -685,3 +685,386 @@ class Ends(ChainCase):
         client.close()
         server.await_alone()
         self.assertEqual(server.events("tlsio"), [])
+
+
+# Who may read what
+# ---------------------------------------------------------------------------------------------------------
+
+PROGRAM_USER, KEY_USER = "nobody", "daemon"
+
+
+def attach(pid):
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.ptrace(0x4206, pid, None, None) < 0:  # PTRACE_SEIZE, which does not stop it
+        raise OSError(ctypes.get_errno(), "ptrace")
+
+
+WAYS_IN = {
+    "environ": lambda pid: pathlib.Path(f"/proc/{pid}/environ").read_bytes(),
+    "maps": lambda pid: pathlib.Path(f"/proc/{pid}/maps").read_bytes(),
+    "mem": lambda pid: open(f"/proc/{pid}/mem", "rb").close(),
+    "fd": lambda pid: os.listdir(f"/proc/{pid}/fd"),
+    "ptrace": attach,
+}
+
+
+def is_refused(way, *arguments):
+    try:
+        way(*arguments)
+        return False
+    except PermissionError:
+        return True
+
+
+@unittest.skipIf(os.geteuid() != 0, "only root can be two users: NOBODY WAS KEPT FROM A KEY")
+class Users(ChainCase):
+    def start(self, *options, **knobs):
+        """The gate as root, with programs and files where its users reach them."""
+        place = self.enterContext(Place())
+        place.path.chmod(0o755)
+        (place.path / "bin").mkdir()
+        for name in ("postern-tls", "postern-tlsio", "postern-smtpd"):
+            shutil.copy(BUILD / name, place.path / "bin" / name)
+        (place.path / "spool").mkdir()
+        shutil.chown(place.path / "spool", PROGRAM_USER)
+        self.key = place.path / "key.pem"
+        place.write("cert.pem", PKI.make("ec").cert.read_bytes())
+        place.write("key.pem", PKI.make("ec").key.read_bytes(), 0o600)
+        shutil.chown(self.key, KEY_USER)
+        return self.enterContext(Chain(place, "-u", PROGRAM_USER, "-U", KEY_USER, *options,
+                                       path=place.path / "bin/postern-tls",
+                                       program=(str(place.path / "bin/postern-smtpd"),),
+                                       **PATIENT, CERTFILE="cert.pem", KEYFILE="key.pem", **knobs))
+
+    def assert_is(self, pid, user):
+        """All its ids and groups are this user's."""
+        found = dict(line.split(":", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
+        entry = pwd.getpwnam(user)
+        self.assertEqual(found["Uid"].split(), [str(entry.pw_uid)] * 4)
+        self.assertEqual(found["Gid"].split(), [str(entry.pw_gid)] * 4)
+        self.assertEqual({int(g) for g in found["Groups"].split()}, set(os.getgrouplist(user, entry.pw_gid)))
+        self.assertEqual(int(found["CapEff"], 16), 0)
+
+    def pry(self, user, look):
+        """What `look` returns, a string, in a process of this user."""
+        entry = pwd.getpwnam(user)
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.setgroups(os.getgrouplist(user, entry.pw_gid))
+                os.setgid(entry.pw_gid)
+                os.setuid(entry.pw_uid)
+                os.write(writer, look().encode())
+            finally:
+                os._exit(0)
+        os.close(writer)
+        with open(reader) as said:
+            found = said.read()
+        os.waitpid(child, 0)
+        return found
+
+    def refused(self, user, pid, file):
+        """What this user may not, of all that could lead to the key."""
+        return self.pry(user, lambda: " ".join([
+            *(name for name, way in WAYS_IN.items() if is_refused(way, pid)),
+            *(["file"] if is_refused(file.read_bytes) else [])])).split()
+
+    def test_two_users(self):
+        server = self.start(UCSPITLS="!")
+        client = self.plain(server)
+        client.hello()
+        self.assert_is(self.pid_of(server, tlschain.GATE_NAME), KEY_USER)
+        self.assert_is(self.pid_of(server, SMTPD_NAME), PROGRAM_USER)
+        client.starttls(PKI.context())
+        self.assert_is(self.pid_of(server, TLSIO_NAME), KEY_USER)
+        self.assert_is(self.pid_of(server, SMTPD_NAME), PROGRAM_USER)
+        client.hello_again()
+        client.mail(MESSAGE)
+        client.quit()
+        server.await_alone()
+        [file] = (server.place.path / "spool/new").iterdir()
+        self.assertEqual(file.owner(), PROGRAM_USER)
+
+    def test_two_users_implicit(self):
+        server = self.start("-i")
+        client = self.plain(server)
+        client.shake_hands(PKI.context())
+        client.hello()
+        self.assert_is(self.pid_of(server, TLSIO_NAME), KEY_USER)
+        self.assert_is(self.pid_of(server, SMTPD_NAME), PROGRAM_USER)
+        client.mail(MESSAGE)
+        client.quit()
+        self.assert_stored(server, 1)
+
+    def test_key_is_out_of_reach(self):
+        """Not from the program's user; and within the key's own user not from the process that has read it."""
+        server = self.start()
+        client = self.plain(server)
+        client.hello()
+        client.starttls(PKI.context())
+        pid = self.pid_of(server, TLSIO_NAME)
+        self.assertEqual(self.refused(PROGRAM_USER, pid, self.key), [*WAYS_IN, "file"])
+        self.assertEqual(self.refused(KEY_USER, pid, self.key), [*WAYS_IN])
+        client.hello_again()  # and it was not disturbed
+        client.quit()
+
+    def test_prying_is_possible_otherwise(self):
+        """Else the test above would show nothing."""
+        entry = pwd.getpwnam(PROGRAM_USER)
+        with subprocess.Popen(["cat"], stdin=subprocess.PIPE, user=entry.pw_uid, group=entry.pw_gid,
+                              extra_groups=[]) as process:
+            try:
+                found = self.refused(PROGRAM_USER, process.pid, pathlib.Path("/etc/passwd"))
+            finally:
+                process.kill()
+        self.assertIn(found, ([], ["ptrace"]))  # of tracing a system may think otherwise
+
+    def test_key_only_root_may_read(self):
+        """The key's reader is -U's user, also when trying the files."""
+        server = self.start()
+        shutil.chown(self.key, "root")
+        client = self.plain(server)
+        client.expect(220)
+        self.assertNotIn("STARTTLS", client.command("EHLO client.example", 250))
+        client.mail(MESSAGE)
+        client.command("QUIT", 221)
+        event = server.await_event("gate")
+        self.assertEqual((event["step"], event["object"], event["error"]), ("key", "key.pem", "Permission denied"))
+
+    def test_root_must_say_whom_to_become(self):
+        for options in ((), ("-u", PROGRAM_USER), ("-U", KEY_USER)):
+            done = subprocess.run([GATE, *options, "true"], stderr=subprocess.PIPE, timeout=LIMIT, check=False)
+            self.assertEqual(done.returncode, 100)
+            self.assertIn(b"-u and -U", done.stderr)
+
+
+# Bad certificates
+# ---------------------------------------------------------------------------------------------------------
+
+GOOD, OTHER = "{dir}/ec", "{dir}/rsa"
+
+# name, CERTFILE, KEYFILE, what the gate says (step, object, error): TLS is not offered
+NOT_OFFERED = [
+    ("no CERTFILE", None, f"{GOOD}.key", ("certificate", "CERTFILE", "No such file or directory")),
+    ("no certificate", "{dir}/none", f"{GOOD}.key", ("certificate", "{dir}/none", "No such file or directory")),
+    ("no key", f"{GOOD}.pem", "{dir}/none", ("key", "{dir}/none", "No such file or directory")),
+    ("a file for a folder", f"{GOOD}.pem/x", f"{GOOD}.key", ("certificate", f"{GOOD}.pem/x", "Not a directory")),
+]
+
+# The same, but what postern-tlsio says, as only reading the files shows it: the session ends behind the 220
+NO_HANDSHAKE = [
+    ("key of another", f"{GOOD}.pem", f"{OTHER}.key", ("key", f"{OTHER}.key", "does not match the certificate")),
+    ("encrypted key", "{dir}/locked.pem", "{dir}/locked.key",
+     ("key", "{dir}/locked.key", "encrypted with a password")),
+    ("key in no file", f"{GOOD}.pem", None, ("key", f"{GOOD}.pem", "no private key in PEM format")),
+    ("certificate that is a key", f"{GOOD}.key", f"{GOOD}.key",
+     ("certificate", f"{GOOD}.key", "no certificate in PEM format")),
+    ("empty certificate", "/dev/null", f"{GOOD}.key", ("certificate", "/dev/null", "not a regular file")),
+    ("a folder", "{dir}", f"{GOOD}.key", ("certificate", "{dir}", "not a regular file")),
+    ("short key", "{dir}/small.pem", "{dir}/small.key", ("certificate", "{dir}/small.pem", "ee key too small")),
+]
+
+
+class BadCertificates(ChainCase):
+    @classmethod
+    def setUpClass(cls):
+        PKI.make("ec")
+        PKI.make("rsa", kind="rsa")
+        PKI.make("locked", password="secret")
+        PKI.make("small", kind="small")
+
+    def broken(self, cert, key, *options):
+        knobs = {name: value and value.format(dir=PKI.place.path) for name, value in
+                 (("CERTFILE", cert), ("KEYFILE", key))}
+        return self.chain(*options, cert=None, **knobs)
+
+    def said(self, server, event):
+        """The only line of this event."""
+        server.stop()
+        found = server.log().one(event)
+        return tuple(found[k].replace(str(PKI.place.path), "{dir}") for k in ("step", "object", "error"))
+
+    def assert_takes_plain_mail(self, server):
+        client = self.plain(server)
+        client.hello()
+        client.mail(MESSAGE)
+        client.command("QUIT", 221)
+        self.assertEqual(client.rest(), b"")
+        self.assert_stored(server, 1)
+
+    def test_not_offered(self):
+        for name, cert, key, why in NOT_OFFERED:
+            with self.subTest(name):
+                server = self.broken(cert, key)
+                client = self.plain(server)
+                client.expect(220)
+                self.assertNotIn("STARTTLS", client.command("EHLO client.example", 250))
+                client.command("STARTTLS", 502)
+                client.mail(MESSAGE)
+                client.command("QUIT", 221)
+                self.assert_stored(server, 1)
+                self.assertEqual(self.said(server, "gate"), why)
+
+    def test_no_handshake(self):
+        for name, cert, key, why in NO_HANDSHAKE:
+            with self.subTest(name):
+                server = self.broken(cert, key)
+                client = self.plain(server)
+                client.hello()
+                client.command("STARTTLS", 220)
+                self.assertEqual(client.rest(), b"")
+                server.await_alone()
+                self.assert_takes_plain_mail(server)
+                self.assertEqual(self.said(server, "tlsio"), why)
+
+    def test_implicit(self):
+        """There the connection ends without a word."""
+        for name, cert, key, why in NOT_OFFERED + NO_HANDSHAKE:
+            with self.subTest(name):
+                server = self.broken(cert, key, "-i")
+                client = self.plain(server)
+                self.assertEqual(client.rest(), b"")
+                server.await_alone()
+                self.assertEqual(self.said(server, "gate" if (name, cert, key, why) in NOT_OFFERED else "tlsio"), why)
+
+    def test_demanded(self):
+        """Where TLS is demanded and cannot be had, no mail is taken, for now."""
+        server = self.chain(cert=None, UCSPITLS="!")
+        client = self.plain(server)
+        client.hello()
+        reply = client.command("MAIL FROM:<a@example.org>")
+        self.assertRegex(reply, "^(454|530|451) ")
+        client.command("QUIT", 221)
+
+    def test_out_of_its_time(self):
+        """It is used, as a client may not mind, and the log says it each time."""
+        for name, begins, ends, fault in (("expired", -30, -1, "expired"), ("early", 1, 30, "not yet valid")):
+            with self.subTest(name):
+                server = self.chain(**PKI.knobs(name, begins=begins, ends=ends))
+                with self.assertRaises(ssl.SSLCertVerificationError):
+                    self.tls(server)
+                client = self.tls(server, check_hostname=False, verify_mode=ssl.CERT_NONE)
+                client.hello_again()
+                client.mail(MESSAGE)
+                client.quit()
+                server.stop()
+                self.assertEqual([e["error"] for e in server.log().events("tlsio", step="certificate")], [fault] * 2)
+                self.assert_stored(server, 1)
+
+    def test_bad_variables(self):
+        for name, value in (("TLS_MIN", "1.1"), ("CIPHERS", "nonsense"), ("CERTDIR", "/nowhere")):
+            with self.subTest(name):
+                server = self.chain(**{name: value})
+                client = self.plain(server)
+                client.hello()
+                client.command("STARTTLS", 220)
+                self.assertEqual(client.rest(), b"")
+                self.assert_takes_plain_mail(server)
+                self.assertEqual(self.said(server, "tlsio")[:2], ("config", name))
+
+
+# Memory
+# ---------------------------------------------------------------------------------------------------------
+
+class Memory(ChainCase):
+    @unittest.skipIf(IS_ASAN, "the sanitizer looks itself, in all other tests")
+    @unittest.skipUnless(shutil.which("valgrind"), "valgrind is missing: NO MEMORY WAS LOOKED AT")
+    def test_valgrind(self):
+        """postern-smtpd and postern-tlsio through STARTTLS, AUTH and a message."""
+        place = self.enterContext(Place())
+        valgrind = ("valgrind", "-q", "--error-exitcode=99", "--leak-check=no", "--log-file=valgrind.%p")
+        (place.path / "bin").mkdir()
+        (place.path / "bin/postern-tls").symlink_to(GATE)
+        place.write("bin/postern-tlsio", f'#!/bin/sh\nexec {" ".join(valgrind)} {BUILD}/postern-tlsio "$@"\n', 0o755)
+        server = self.enterContext(Chain(place, path=place.path / "bin/postern-tls", program=(*valgrind, SMTPD),
+                                         **PATIENT, **PKI.knobs(), **tlschain.users(place)))
+        client = self.tls(server)
+        client.hello_again()
+        client.auth(password="wrong", code=535)
+        client.auth()
+        client.mail(ON_THE_WIRE)
+        client.quit()
+        server.await_alone()
+        [message] = place.messages().values()
+        self.assertEqual(body_of(message), TEXT)
+        reports = list(place.path.glob("valgrind.*"))
+        self.assertGreaterEqual(len(reports), 2)
+        self.assertEqual([path.read_text() for path in reports], [""] * len(reports))
+
+
+# What is offered
+# ---------------------------------------------------------------------------------------------------------
+
+class Offered(ChainCase):
+    """What a scanner would look for."""
+
+    def ask(self, server, *arguments, said=b""):
+        """openssl s_client's whole account of a connection."""
+        done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", *arguments],
+                              input=said, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT,
+                              check=False)
+        return done.stdout.decode(errors="replace")
+
+    def cipher(self, server, *arguments):
+        """The cipher that is agreed on, None: none is."""
+        found = re.search(r"^New, (\S+), Cipher is (\S+)$", self.ask(server, *arguments), re.M)
+        self.assertTrue(found)
+        return None if found[2] == "(NONE)" else found[2]
+
+    def ciphers_of_1_2(self, server):
+        """In the server's order: each time all but those it has chosen before."""
+        found, offer = [], "ALL:COMPLEMENTOFALL"
+        while len(found) < 100:
+            cipher = self.cipher(server, "-tls1_2", "-cipher", f"{offer}:@SECLEVEL=0")
+            if not cipher:
+                return found
+            found.append(cipher)
+            offer += f":!{cipher}"
+        return found
+
+    def ciphers_of_1_3(self, server):
+        every = ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256",
+                 "TLS_AES_128_CCM_SHA256", "TLS_AES_128_CCM_8_SHA256"]
+        return [c for c in every if self.cipher(server, "-tls1_3", "-ciphersuites", c) == c]
+
+    def test_ciphers(self):
+        for kind, key in (("ec", "ECDSA"), ("rsa", "RSA")):
+            with self.subTest(kind):
+                server = self.chain("-i", **PKI.knobs(kind, kind=kind))
+                self.assertEqual(self.ciphers_of_1_2(server), [f"ECDHE-{key}-{name}" for name in (
+                    "AES256-GCM-SHA384", "AES128-GCM-SHA256", "CHACHA20-POLY1305", "AES256-SHA384", "AES128-SHA256",
+                    "AES256-SHA", "AES128-SHA")])
+                self.assertEqual(self.ciphers_of_1_3(server), [
+                    "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"])
+
+    def test_what_is_not(self):
+        """Each list alone: old versions, no authentication, no secrecy, no forward secrecy, broken ciphers."""
+        server = self.chain("-i", **PKI.knobs("rsa", kind="rsa"))
+        self.assertTrue(self.cipher(server, "-tls1_2", "-cipher", "ECDHE:@SECLEVEL=0"))  # so is it asked
+        for version in ("-tls1", "-tls1_1"):
+            for ciphers in ("ALL", "ECDHE"):
+                with self.subTest(version, ciphers=ciphers):
+                    self.assertIsNone(self.cipher(server, version, "-cipher", f"{ciphers}:@SECLEVEL=0"))
+        for ciphers in ("aNULL", "eNULL", "kRSA", "DHE", "PSK", "SRP", "ARIA", "CAMELLIA", "AESCCM"):
+            with self.subTest(ciphers):
+                self.assertIsNone(self.cipher(server, "-tls1_2", "-cipher", f"{ciphers}:@SECLEVEL=0"))
+
+    def test_neither_compressed_nor_resumed_nor_renegotiated(self):
+        server = self.chain("-i")
+        for version in (TLS1_2, TLS1_3):
+            with self.subTest(version=version.name):
+                client = self.plain(server)
+                client.shake_hands(PKI.context(version))
+                client.hello()
+                client.command("NOOP", 250)
+                self.assertIsNone(client.sock.compression())
+                session = client.sock.session
+                self.assertTrue(version == TLS1_3 and session is None or
+                                (session.id, session.has_ticket) == (b"", False), session)
+                client.quit()
+        said = self.ask(server, "-tls1_2", said=b"R\n")
+        self.assertIn("RENEGOTIATING", said)
+        self.assertIn("no renegotiation", said)
+        self.assertIn("Secure Renegotiation IS supported", said)
+        self.assertIn("Compression: NONE", said)
