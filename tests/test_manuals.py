@@ -313,7 +313,7 @@ class Manuals(unittest.TestCase):
                     continue  # it has none
                 told += 1
                 self.assertEqual(done.returncode, 100)
-                usage = done.stderr.split("usage:", 1)[1]
+                usage = re.sub(r"\(.*?\)", "", done.stderr.split("usage:", 1)[1])
                 synopsis = section(page(f"{name}.8"), "SYNOPSIS")
                 flags = re.findall(r"(?:^\.|\.Op )Fl (\w)", synopsis, re.M)
                 self.assertEqual(sorted(set(re.findall(r"(?<!\w)-(\w)", usage))), sorted(set(flags)))
