@@ -13,16 +13,21 @@ def _parse(line):
 
 def load(server, sessions=1, clients=1, messages=0, *options):
     """One run of smtpload; its figures. Raises Failed unless all sessions and messages succeeded."""
-    command = [SMTPLOAD, "-v", "-n", str(sessions), "-c", str(clients), "-m", str(messages), *options, str(server.port)]
+    result = run_load(server, [SMTPLOAD, "-v", "-n", str(sessions), "-c", str(clients), "-m", str(messages), *options])
+    expected = 0 if "-a" in options else sessions * messages
+    if (result["errors"], result["sessions"], result["messages"]) != (0, sessions, expected):
+        raise Failed(f"smtpload: {result}")
+    return result
+
+
+def run_load(server, command):
+    """The figures that a load generator prints."""
+    command = [*command, str(server.port)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600)
     if done.returncode != 0:
         reason = done.stderr.splitlines()[-1:] or ["no reason given"]
         raise Failed(f"{reason[0]} ({server.program[0]}: {server.last_words()})")
-    result = _parse(done.stdout)
-    expected = 0 if "-a" in options else sessions * messages
-    if (result["errors"], result["sessions"], result["messages"]) != (0, sessions, expected):
-        raise Failed(f"smtpload: {done.stdout}")
-    return result
+    return _parse(done.stdout)
 
 
 class Held:

@@ -39,9 +39,9 @@ class Bench:
     def say(self, text):
         print(f"bench: {text}", file=sys.stderr, flush=True)
 
-    def server(self, program, sessions=400, rules=None, **env):
+    def server(self, program, sessions=400, rules=None, ids=None, **env):
         name = os.path.basename(program[0])
-        return Server(self.meter, program, f"{self.folder}/{name}.log", env, sessions, rules)
+        return Server(self.meter, program, f"{self.folder}/{name}.log", env, sessions, rules, ids)
 
     def rules(self, *lines):
         """These rules, compiled by tcprules."""
@@ -122,9 +122,9 @@ def session(bench):
 # --- idle: memory of a session that waits ---
 
 
-def idle_memory(bench, program, sessions, **env):
+def idle_memory(bench, program, sessions, **options):
     """KiB of proportional set size per session, file pages shared with its like counted in parts."""
-    with bench.server([program], **env) as server:
+    with bench.server([program], **options) as server:
         with Held(server, sessions):
             pids = server.sessions()
             if len(pids) != sessions:

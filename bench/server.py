@@ -13,25 +13,24 @@ class Failed(Exception):
 
 class Server:
     """With a Server, its `port` takes so many `sessions` at once, told by tcprules `rules` (a compiled file) about
-    their clients. Behind the block, `cpu` holds the seconds of CPU that all of them took together, tcpserver's share
+    their clients, as the user `ids` (uid, gid) if given. Behind the block, `cpu` holds the seconds of CPU that all of them took together, tcpserver's share
     included."""
 
-    def __init__(self, meter, program, log, env=None, sessions=400, rules=None):
+    def __init__(self, meter, program, log, env=None, sessions=400, rules=None, ids=None):
         self.meter, self.program, self.log = meter, program, log
-        self.options = ["-c", str(sessions), *(["-x", rules] if rules else [])]
+        self.options = ["-c", str(sessions), *(["-x", rules] if rules else []),
+                        *(["-u", str(ids[0]), "-g", str(ids[1])] if ids else [])]
         self.env = {"PATH": "/usr/local/bin:/usr/bin:/bin", **(env or {})}
         self.cpu = None
 
     def __enter__(self):
         self.group = self.meter.open()
-        command = ["tcpserver", "-1", "-HRDl0", "-b", "1000", *self.options, "127.0.0.1", "0", *self.program]
         try:
             with open(self.log, "ab") as log:
-                self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                                stderr=log, env=self.env, preexec_fn=self.group.enter)
+                self.process = self._start(log)
         except (OSError, subprocess.SubprocessError) as trouble:
             self.group.close()
-            raise Failed(f"tcpserver: {trouble}")
+            raise Failed(f"{self.program[0]}: {trouble}")
         try:
             self.port = self._read_port()
             self.before = self.group.seconds() if self.group.live else 0
@@ -39,6 +38,11 @@ class Server:
             self._end()
             raise
         return self
+
+    def _start(self, log):
+        command = ["tcpserver", "-1", "-HRDl0", "-b", "1000", *self.options, "127.0.0.1", "0", *self.program]
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=self.env,
+                                preexec_fn=self.group.enter)
 
     def _read_port(self):
         if not select.select([self.process.stdout], [], [], 10)[0]:
@@ -61,7 +65,9 @@ class Server:
 
     def sessions(self):
         """Process ids of the sessions: tcpserver's children."""
-        pid = self.process.pid
+        return self.children(self.process.pid)
+
+    def children(self, pid):
         try:
             with open(f"/proc/{pid}/task/{pid}/children") as f:
                 return [int(word) for word in f.read().split()]
@@ -94,6 +100,50 @@ class Server:
         with open(self.log, "rb") as f:
             lines = f.read().decode(errors="replace").splitlines()
         return lines[-1] if lines else "(its log is empty)"
+
+
+class Listener(Server):
+    """A program that makes its own socket, on a port that is free, and ends after one connection."""
+
+    def _start(self, log):
+        return subprocess.Popen(self.program, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log,
+                                env=self.env, preexec_fn=self.group.enter)
+
+    def _read_port(self):
+        end = time.monotonic() + 10
+        while time.monotonic() < end and self.process.poll() is None:
+            port = _listening_port(self.process.pid)
+            if port:
+                return port
+            time.sleep(0.001)
+        raise Failed(f"{self.program[0]} does not listen: " + self.last_words())
+
+    def _await_sessions(self):
+        """The program itself ends; it is left to be waited for."""
+        end = time.monotonic() + 20
+        while not os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+            if time.monotonic() > end:
+                raise Failed(f"{self.program[0]} did not end")
+            time.sleep(0.001)
+
+    def _end(self):
+        self.process.stdin.close()
+        os.kill(self.process.pid, signal.SIGTERM)  # Popen's own way would wait for it, and lose its usage
+        _, status, usage = os.wait4(self.process.pid, 0)
+        self.process.returncode = os.waitstatus_to_exitcode(status)
+        self.group.close()
+        return usage
+
+
+def _listening_port(pid):
+    """That of the one socket on which it listens; 0 while there is none."""
+    folder = f"/proc/{pid}/fd"
+    sockets = {os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder)}
+    with open(f"/proc/{pid}/net/tcp") as f:
+        rows = [line.split() for line in f]
+    listening = "0A"
+    ports = [int(row[1].split(":")[1], 16) for row in rows if row[3] == listening and f"socket:[{row[9]}]" in sockets]
+    return ports[0] if ports else 0
 
 
 def _parent(pid):
