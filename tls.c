@@ -3,7 +3,7 @@
  *
  * It holds no key and reads no byte of the client: it makes the descriptors, forks, and waits for one byte.
  * Then it becomes postern-tlsio. */
-#define _DEFAULT_SOURCE /* initgroups */
+#define _DEFAULT_SOURCE /* getgrouplist, setgroups, vfork */
 #include "log.h"
 #include "ucspitls.h"
 
@@ -25,15 +25,25 @@ enum { EXIT_OK = 0, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
 /* Room for the program's environment, and for what we add to it. */
 enum { VARIABLES = 2000, ADDED = 1024 };
 
+enum { GROUPS = 64 }; /* of a user */
+
 /* A little more than postern-tlsio gives a client for its handshake. */
 #define HANDSHAKE (40 * SECOND)
 
 extern char **environ;
 
+/* Whom to become. No name: nobody else. */
+struct user {
+    const char *name;
+    uid_t uid;
+    gid_t gid, groups[GROUPS];
+    int ngroups;
+};
+
 struct gate {
     bool implicit;             /* TLS comes first, before a word is said */
     const char *user, *keeper; /* who runs the program; who holds the key */
-    struct passwd program_as, key_as;
+    struct user program_as, key_as;
     char tlsio[PATH_MAX];
 };
 
@@ -66,24 +76,31 @@ static _Noreturn void die(int code, const char *step, const char *object, int er
     _exit(code);
 }
 
-static void find_user(const char *name, struct passwd *p)
+static void find_user(struct user *u, const char *name)
 {
     errno = 0;
-    const struct passwd *found = getpwnam(name);
+    const struct passwd *p = getpwnam(name);
 
-    if (!found)
+    if (!p)
         die(EXIT_WRONG, "user", name, errno ? errno : EINVAL);
-    *p = *found;
-    p->pw_name = (char *)name; /* the rest of it does not outlive the next call */
+    u->name = name;
+    u->uid = p->pw_uid;
+    u->gid = p->pw_gid;
+    u->ngroups = GROUPS;
+    if (getgrouplist(name, u->gid, u->groups, &u->ngroups) < 0)
+        die(EXIT_WRONG, "groups", name, E2BIG);
+}
+
+static int set_groups(const struct user *u)
+{
+    return setgroups((size_t)u->ngroups, u->groups);
 }
 
 /* For good. As root only: who was started as a user stays that. */
-static void become(const struct passwd *p)
+static void become(const struct user *u)
 {
-    if (!p->pw_name)
-        return;
-    if (initgroups(p->pw_name, p->pw_gid) < 0 || setgid(p->pw_gid) < 0 || setuid(p->pw_uid) < 0)
-        die(EXIT_TROUBLE, "user", p->pw_name, errno);
+    if (u->name && (set_groups(u) < 0 || setgid(u->gid) < 0 || setuid(u->uid) < 0))
+        die(EXIT_TROUBLE, "user", u->name, errno);
 }
 
 static int try_file(const char *step, const char *path)
@@ -116,12 +133,12 @@ static int try_files(const struct gate *g)
 /* The same, with the eyes of who will read them. */
 static bool can_do_tls(const struct gate *g)
 {
-    const struct passwd *p = &g->key_as;
+    const struct user *u = &g->key_as;
 
-    if (!p->pw_name)
+    if (!u->name)
         return !try_files(g);
-    if (initgroups(p->pw_name, p->pw_gid) < 0 || setegid(p->pw_gid) < 0 || seteuid(p->pw_uid) < 0)
-        die(EXIT_TROUBLE, "user", p->pw_name, errno);
+    if (set_groups(u) < 0 || setegid(u->gid) < 0 || seteuid(u->uid) < 0)
+        die(EXIT_TROUBLE, "user", u->name, errno);
     int r = try_files(g);
     if (seteuid(0) < 0 || setegid(0) < 0)
         die(EXIT_TROUBLE, "user", "root", errno);
@@ -314,8 +331,8 @@ static void find_users(struct gate *g)
         dprintf(2, "postern-tls: started as root: -u and -U must say whom to become\n");
         _exit(EXIT_WRONG);
     }
-    find_user(g->user, &g->program_as);
-    find_user(g->keeper, &g->key_as);
+    find_user(&g->program_as, g->user);
+    find_user(&g->key_as, g->keeper);
 }
 
 int main(int argc, char **argv)
