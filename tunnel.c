@@ -13,6 +13,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 
 #define HANDSHAKE (30 * SECOND)
@@ -20,6 +21,8 @@
 #define LINGER (2 * SECOND)    /* for the client to read it */
 
 enum { IN = 0, OUT = 1 };
+
+enum { FEW = 4096 };
 
 static volatile sig_atomic_t stopping;
 static sigset_t unblocked;
@@ -231,6 +234,14 @@ static bool receive(struct tunnel *t)
     return b->n > 0 || t->client_ended;
 }
 
+/* A password comes in few octets: of such nothing stays. More than that is a message, which costs too much.
+ */
+static void forget(struct tunnel_buffer *b)
+{
+    if (b->at == b->n && b->n <= FEW)
+        OPENSSL_cleanse(b->bytes, b->n);
+}
+
 /* To the application. What it does not want to hear any more is dropped. */
 static bool deliver(struct tunnel *t)
 {
@@ -251,6 +262,7 @@ static bool deliver(struct tunnel *t)
     if (r > 0) {
         b->at += (size_t)r;
         t->carried += (uint64_t)r;
+        forget(b);
         return true;
     }
     t->to_waits = errno == EAGAIN;

@@ -542,6 +542,23 @@ def resident(pid):
     raise AssertionError("no VmHWM")
 
 
+def writable_memory(pid):
+    """All that a process can have written, but its stack's unused part."""
+    data = b""
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
+            found = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw", line)
+            if not found or "[vvar" in line:
+                continue
+            start, end = int(found[1], 16), int(found[2], 16)
+            memory.seek(start)
+            while start < end:
+                part = memory.read(min(end - start, 1 << 20))
+                data += part
+                start += len(part)
+    return data
+
+
 def may_trace():
     """Whether strace is there, and is let."""
     if not shutil.which("strace"):

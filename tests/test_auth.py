@@ -9,7 +9,7 @@ import smtplib
 import time
 import unittest
 
-from harness import IS_ASAN, LIMIT, TERM, Place, Session, Tcpserver, await_that
+from harness import IS_ASAN, LIMIT, TERM, Place, Session, Tcpserver, await_that, writable_memory
 from test_delivery import run
 from ucspitls import Gated
 
@@ -48,23 +48,6 @@ def login(s, user=USER, password=PASSWORD, code=235):
     s.command("AUTH LOGIN", "334 VXNlcm5hbWU6")
     s.command(b64(user), "334 UGFzc3dvcmQ6")
     return s.command(b64(password), code)
-
-
-def writable_memory(pid):
-    """All that a process can have written, but its stack's unused part."""
-    data = b""
-    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-        for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
-            found = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw", line)
-            if not found or "[vvar" in line:
-                continue
-            start, end = int(found[1], 16), int(found[2], 16)
-            memory.seek(start)
-            while start < end:
-                part = memory.read(min(end - start, 1 << 20))
-                data += part
-                start += len(part)
-    return data
 
 
 def traces(secret):

@@ -14,7 +14,8 @@ import threading
 import unittest
 
 import certs
-from harness import BUILD, CLIENT, IS_ASAN, LIMIT, ROOT, TESTS, Log, Place, await_that, environment, read_by
+from harness import (BUILD, CLIENT, IS_ASAN, LIMIT, ROOT, TESTS, Log, Place, await_that, environment, read_by,
+                     writable_memory)
 
 TLSIO = str(BUILD / "postern-tlsio")
 NOBODY = 65534
@@ -1007,6 +1008,21 @@ class Secrecy(Case):
             self.assertEqual(re.search(r"Max core file size +(\S+) +(\S+)", (proc / "limits").read_text()).groups(),
                              ("0", "0"))
             self.assertEqual((proc / "environ").stat().st_uid, 0)
+            self.check_talk(c, tls)
+            self.check_end(c)
+
+    @unittest.skipUnless(os.getuid() == 0, "only root may look into it")
+    def test_nothing_stays_of_a_password(self):
+        """What a client says in few octets may be one. It is looked for while the session waits."""
+        secret = b"correct horse battery staple"
+        with Cipher("-Y") as c:
+            tls = c.shake()
+            c.report()
+            for before in (b"", b"x" * 1000):
+                tls.sendall(before + secret + b"\r\n")
+                self.assertEqual(c.heard(len(before + secret) + 2), before + secret + b"\r\n")
+            self.assertGreater(len(writable_memory(c.process.pid)), 100000)
+            await_that(lambda: secret not in writable_memory(c.process.pid), "all of it forgotten")
             self.check_talk(c, tls)
             self.check_end(c)
 
