@@ -388,8 +388,10 @@ class Handshakes(ChainCase):
                 self.assertRegex(client.rest(), rb"\A(?:\x15\x03[\x00-\x04]\x00\x02..)?\Z")
                 client.close()
                 server.await_alone()
-        self.assertEqual(len(server.events("tlsio", step="handshake")), 5)
-        self.assertEqual(len(server.events("close", reason="handshake")), 5)
+        server.stop()
+        log = server.log()
+        self.assertEqual(len(log.events("tlsio", step="handshake")), 5)
+        self.assertEqual(len(log.events("close", reason="handshake")), 5)
         self.assert_stored(server, 0)
 
     def test_injection(self):
