@@ -238,23 +238,10 @@ BEHAVIOURS = {name: (Double, run) for name, run in (
 BEHAVIOURS |= {"one-socket": (OneSocket, polite), "eager": (OneSocket, eager), "no-socket": (NoSocket, silent)}
 
 
-class Gated(Session):
-    """A session behind such a server. tls(): the client's handshake; from there on both turn their bytes."""
+class Inside:
+    """For a client that can go inside: from the handshake on both ends turn their bytes."""
 
-    def __init__(self, place, behave="polite", **options):
-        self.double = None
-        self.how = BEHAVIOURS[behave]
-        self.inside = False
-        super().__init__(place, **{"UCSPITLS": "", **options})
-
-    def start(self, place, ends, before, knobs):
-        make, behave = self.how
-        self.double = make(socket.socket(fileno=os.dup(ends[0])), behave)
-        self.inherit = set(self.double.theirs.values())
-        super().start(place, ends, before, {**self.double.theirs, **knobs})
-        self.double.begin()
-        if behave is absent:
-            self.double.end()
+    inside = False
 
     def send(self, data):
         data = data.encode() if isinstance(data, str) else data
@@ -282,6 +269,24 @@ class Gated(Session):
         self.command("STARTTLS", 220)
         self.tls()
         return self.command("EHLO client.example", 250)
+
+
+class Gated(Inside, Session):
+    """A session behind such a server."""
+
+    def __init__(self, place, behave="polite", **options):
+        self.double = None
+        self.how = BEHAVIOURS[behave]
+        super().__init__(place, **{"UCSPITLS": "", **options})
+
+    def start(self, place, ends, before, knobs):
+        make, behave = self.how
+        self.double = make(socket.socket(fileno=os.dup(ends[0])), behave)
+        self.inherit = set(self.double.theirs.values())
+        super().start(place, ends, before, {**self.double.theirs, **knobs})
+        self.double.begin()
+        if behave is absent:
+            self.double.end()
 
     def __exit__(self, *_):
         super().__exit__()
