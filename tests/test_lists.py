@@ -1,4 +1,5 @@
 """DNS lists as a session sees them: what is asked, what waits for the answers, and what follows from them."""
+import base64
 import os
 import pathlib
 import re
@@ -77,6 +78,33 @@ def whole(s, code=250):
 def listed_by(place):
     """The X-Postern-Listed fields of all that is stored."""
     return [re.findall(rb"^X-Postern-Listed: (.*)$", data, re.M) for data in place.messages().values()]
+
+
+CHECKS = {"DNSBL_ACTION": "reject", "CHECKPASSWORD": "./check", "AUTH_INSECURE": "1"}
+
+
+@NEEDS_DNS
+class Authenticated(unittest.TestCase):
+    """Who says who he is, and proves it, may come from anywhere; who does not, may not."""
+
+    def send(self, password, code, recipient, **knobs):
+        with Place() as place, zones(l_x=Zone(LISTED)) as server:
+            place.write("check", "#!/bin/sh\ntr '\\000' ' ' <&3 | grep -q '^a good ' || exit 1\nexec \"$@\"\n", 0o755)
+            with session(place, server, **{**CHECKS, **knobs}) as s:
+                s.hello()
+                s.command("AUTH PLAIN " + base64.b64encode(f"\0a\0{password}".encode()).decode(), code)
+                s.command(SENDER, 250)
+                s.command(RECIPIENT, recipient)
+                s.quit()
+
+    def test_right(self):
+        for action in ("reject", "tempfail", "log", "store"):
+            with self.subTest(action):
+                self.send("good", 235, 250, DNSBL_ACTION=action)
+
+    def test_wrong(self):
+        self.send("bad", 535, 550)
+        self.send("bad", 535, 451, DNSBL_ACTION="tempfail")
 
 
 @NEEDS_DNS

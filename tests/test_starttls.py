@@ -109,7 +109,7 @@ class Failed(unittest.TestCase):
             self.assertEqual(s.rest(), b"")
             self.assertEqual(s.wait(), 0)
             log = s.log()
-            self.assertEqual(log.one("trouble")["error"], error)
+            self.assertRegex(log.one("trouble")["error"], error)
             self.assertEqual(log.one("close")["reason"], "handshake")
             self.assertEqual(log.events("tls"), [])
 
@@ -122,7 +122,7 @@ class Failed(unittest.TestCase):
     def test_silent(self):
         for behave in ("silent", "garbage"):
             with self.subTest(behave):
-                self.check(behave, "Connection timed out", SESSION_TIMEOUT="1")
+                self.check(behave, "timed out$", SESSION_TIMEOUT="1")  # each C library has words of its own
 
     def test_client_speaks_plainly(self):
         """The client goes on in plain text: that is no handshake, and none of it is obeyed."""
