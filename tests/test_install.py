@@ -1,0 +1,255 @@
+"""What INSTALL, the units and `make run` tell to do, done: the run scripts as they stand there, with other paths, users
+and ports; a letter goes through each."""
+import grp
+import os
+import pwd
+import re
+import shutil
+import signal
+import smtplib
+import ssl
+import subprocess
+import unittest
+
+from harness import BUILD, CDB, LIMIT, ROOT, Place, Server, SocketActivate
+
+INSTALL = (ROOT / "INSTALL").read_text()
+SCRIPTS = [re.sub("^    ", "", block, flags=re.M)
+           for block in re.findall(r"\n\n((?:    .*\n)+)", INSTALL) if block.startswith("    #!/bin/sh\n")]
+USER = pwd.getpwuid(os.getuid()).pw_name
+GROUP = grp.getgrgid(os.getgid()).gr_name
+LETTER = "From: a@example.org\r\nSubject: x\r\n\r\nhello\r\n"
+
+
+def script(*words):
+    """The one script of INSTALL that has all these words."""
+    found = [text for text in SCRIPTS if all(word in text for word in words)]
+    assert len(found) == 1, (words, found)
+    return found[0]
+
+
+def send(port, tls, user=None, password="secret"):
+    """A letter from a client that begins with TLS, asks for it, or does not."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    kind = {"context": context} if tls == "first" else {}
+    with (smtplib.SMTP_SSL if tls == "first" else smtplib.SMTP)("127.0.0.1", port, "client.example", timeout=LIMIT,
+                                                                **kind) as client:
+        if tls == "starttls":
+            client.starttls(context=context)
+        if user:
+            client.login(user, password)
+        client.sendmail("a@example.org", ["b@example.com"], LETTER)
+
+
+class Daemon(Server):
+    """A script that says its port first, and its log and the sessions' behind it."""
+
+    host = "127.0.0.1"
+
+    def __init__(self, command, cwd, env):
+        self.process = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, start_new_session=True)
+        self.said = self.process.stdout.readline()
+
+    def stop(self):
+        """Ends all that the script started: they are a session of their own."""
+        if self.process.returncode is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            self.said += self.process.communicate(timeout=LIMIT)[0]
+
+
+class Installed(Place):
+    """What `make setup` makes, below a folder, with a certificate that certbot's hook brought and one user."""
+
+    def __init__(self):
+        super().__init__()
+        subprocess.run([ROOT / "tools/setup", CDB], check=True, timeout=LIMIT, stdout=subprocess.DEVNULL,
+                       env={**os.environ, "DESTDIR": str(self.path), "BINDIR": str(BUILD)})
+        self.etc = self.path / "etc/postern"
+        for folder in ("env", "submission"):
+            for knob in (self.etc / folder).iterdir():
+                knob.write_text(self.here(knob.read_text()))
+        for file in ("postern.env", "submission.env"):
+            (self.etc / file).write_text(self.here((self.etc / file).read_text()))
+        self.table("domains", "example.com\n")
+        self.table("mailboxes", f"b@example.com {self.path}/var/spool/postern/b/\n")
+        self.make_user()
+        self.make_certificate()
+
+    def here(self, text):
+        text = re.sub(r"/(?:etc|var/spool)/postern\b", lambda m: f"{self.path}{m[0]}", text)
+        text = text.replace("/usr/local/bin", str(BUILD)).replace("-g postern-tls", f"-g {GROUP}")
+        return text.replace("-u postern -U postern-tls", f"-u {USER} -U {USER}")
+
+    def table(self, kind, text):
+        with (self.etc / kind).open("a") as source:
+            source.write(text)
+        subprocess.run([CDB, kind, self.etc / kind, self.etc / f"{kind}.cdb"], check=True, timeout=LIMIT)
+
+    def make_user(self):
+        """By the line of INSTALL."""
+        line = re.search(r'^    (printf .*openssl passwd -6\)".*)$', INSTALL, re.M)[1]
+        subprocess.run(["sh", "-euc", line.replace("passwd -6", "passwd -6 secret")], check=True, cwd=self.etc, timeout=LIMIT)
+        self.table("users", "")
+
+    def make_certificate(self):
+        """By the command of INSTALL, where certbot has it, and from there by the hook of INSTALL."""
+        live = self.path / "live/mx.example.com"
+        live.mkdir(parents=True)
+        command = re.search(r"^    (openssl req (?:.*\\\n)+.*)$", INSTALL, re.M)[1]
+        subprocess.run(["sh", "-euc", command.replace("key.pem", "privkey.pem").replace("cert.pem", "fullchain.pem")],
+                       check=True, cwd=live, timeout=LIMIT, stderr=subprocess.DEVNULL)
+        subprocess.run(["sh", "-c", self.here(script("RENEWED_LINEAGE"))], check=True, timeout=LIMIT,
+                       env={**os.environ, "RENEWED_LINEAGE": str(live)})
+
+
+@unittest.skipUnless(shutil.which("tcpserver") and shutil.which("envdir") and shutil.which("openssl"), "no tcpserver here")
+class RunScripts(unittest.TestCase):
+    def start(self, place, text):
+        text, n = re.subn(r"tcpserver -U?(HRDl0 .*) 0 \d+ ", r"tcpserver -1\1 127.0.0.1 0 ", place.here(text))
+        self.assertEqual(n, 1)
+        server = Daemon(["sh", "-c", text], place.path, dict(os.environ))
+        self.addCleanup(server.stop)
+        return server, int(server.said)
+
+    def test_hook_leaves_the_key_to_its_group(self):
+        with Installed() as place:
+            self.assertEqual((place.etc / "tls/key.pem").stat().st_mode & 0o777, 0o640)
+            self.assertEqual(sorted(path.name for path in (place.etc / "tls").iterdir()), ["cert.pem", "key.pem"])
+
+    def test_port_25(self):
+        with Installed() as place:
+            server, port = self.start(place, script("postern-tls", " 0 25 "))
+            send(port, "starttls")
+            send(port, "no")
+            server.stop()
+            self.assertEqual(place.stored(), {"var/spool/postern/b": 2})
+            messages = b"".join(place.messages("var/spool/postern/b").values())
+            self.assertEqual((messages.count(b"with ESMTPS\n"), messages.count(b"with ESMTP ")), (1, 1))
+
+    def refuse_strangers(self, port, tls):
+        with self.assertRaises(smtplib.SMTPSenderRefused) as refused:
+            send(port, tls)
+        self.assertEqual(refused.exception.smtp_code, 530)
+        with self.assertRaises(smtplib.SMTPAuthenticationError):
+            send(port, tls, "alice@example.com", "wrong")
+
+    def check_submission(self, number, tls):
+        with Installed() as place:
+            server, port = self.start(place, script("postern-tls", f" 0 {number} "))
+            self.refuse_strangers(port, tls)
+            send(port, tls, "alice@example.com")
+            server.stop()
+            self.assertEqual(place.stored(), {"var/spool/postern/b": 1})
+            self.assertIn(b" user=alice@example.com ", server.said)
+            self.assertNotIn(b"secret", server.said)
+
+    def test_port_587(self):
+        self.check_submission(587, "starttls")
+
+    def test_port_465(self):
+        self.check_submission(465, "first")
+
+    def test_mail_for_others_is_not_swallowed(self):
+        """INSTALL 11: without a queue program and SPOOL."""
+        with Installed() as place:
+            line = [BUILD / "postern-smtpd", "-w", "192.0.2.7", "client.example", "b@example.com", "c@example.org"]
+            done = subprocess.run(["envdir", place.etc / "submission", "env", "RELAYCLIENT=", *line], timeout=LIMIT,
+                                  stdout=subprocess.PIPE, check=False)
+            self.assertIn(b"451 4.3.5", done.stdout)
+
+
+@unittest.skipUnless(shutil.which("systemd-socket-activate") and shutil.which("openssl"), "no systemd-socket-activate here")
+class Units(unittest.TestCase):
+    def check(self, name, tls, user, refused):
+        unit = (ROOT / "systemd" / name).read_text()
+        with Installed() as place:
+            command = place.here(re.search(r"^ExecStart=(.*)$", unit, re.M)[1]).split()
+            file = place.etc / re.search(r"^EnvironmentFile=-/etc/postern/(.*)$", unit, re.M)[1]
+            env = dict(line.split("=", 1) for line in file.read_text().splitlines() if not line.startswith("#"))
+            server = SocketActivate(place, program=command, **{"SPOOL": None, **env})
+            try:
+                for client in refused:
+                    with self.assertRaises(smtplib.SMTPSenderRefused):
+                        send(server.port, client)
+                send(server.port, tls, user)
+            finally:
+                server.stop()
+            self.assertEqual(place.stored(), {"var/spool/postern/b": 1})
+            self.assertTrue(server.log().events("message", tls="TLSv1.3"), server.log())
+
+    def test_starttls(self):
+        self.check("postern-starttls@.service", "starttls", None, [])
+
+    def test_submission(self):
+        self.check("postern-submission@.service", "starttls", "alice@example.com", ["no", "starttls"])
+
+    def test_smtps(self):
+        self.check("postern-smtps@.service", "first", "alice@example.com", ["first"])
+
+
+@unittest.skipUnless(shutil.which("tcpserver") and shutil.which("openssl"), "no tcpserver here")
+class MakeRun(unittest.TestCase):
+    """tools/serve, which finds all by names relative to its folder."""
+
+    def setUp(self):
+        self.place = Place()
+        self.addCleanup(self.place.__exit__)
+        for name, target in (("build", BUILD), ("examples", ROOT / "examples")):
+            (self.place.path / name).symlink_to(target)
+        (self.place.path / "cdb").mkdir()
+        for kind, text in (("domains", "example.com\n"), ("mailboxes", "@example.com\n"), ("badsenders", "")):
+            self.place.compile(kind, text, f"cdb/{kind}")
+
+    def serve(self, **knobs):
+        command = [str(ROOT / "tools/serve"), "0"]
+        server = Daemon(command, self.place.path, {**os.environ, **knobs})
+        self.addCleanup(server.process.stdout.close)
+        self.addCleanup(server.stop)
+        return server
+
+    def port(self, server):
+        return int(re.match(rb"Serving on 127\.0\.0\.1 port (\d+);", server.said)[1])
+
+    def test_plain(self):
+        server = self.serve()
+        send(self.port(server), "no")
+        with self.assertRaises(smtplib.SMTPNotSupportedError):
+            send(self.port(server), "starttls")
+        self.assertEqual(self.place.stored(), {"var/mail": 1})
+
+    def test_tls_and_auth(self):
+        server = self.serve(TLS="1", AUTH="1")
+        send(self.port(server), "starttls", "anybody", "at all")
+        send(self.port(server), "no", "anybody", "at all")
+        self.assertEqual(self.place.stored(), {"var/mail": 2})
+        key = self.place.path / "var/tls/key.pem"
+        self.assertEqual(key.stat().st_mode & 0o777, 0o600)
+        before = key.read_bytes()
+        server.stop()
+        send(self.port(self.serve(TLS="1")), "starttls")
+        self.assertEqual(key.read_bytes(), before)
+
+    def test_what_it_tells_to_type(self):
+        server = self.serve(TLS="1", AUTH="1")
+        self.port(server)
+        server.said += server.process.stdout.readline()
+        line = server.process.stdout.readline().decode().strip()
+        self.assertTrue(line.startswith("printf"), line)
+        done = subprocess.run(["sh", "-c", line], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT,
+                              check=False)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertEqual(self.place.stored(), {"var/mail": 1})
+
+    def test_wrong_settings_are_told_at_once(self):
+        for knobs, word in (({"TLS": "yes"}, b"TLS=yes"), ({"AUTH": "2"}, b"AUTH=2"), ({"TIMEOUT": "soon"}, b"TIMEOUT"),
+                            ({"TLS": "1", "CERTFILE": "none.pem"}, b"none.pem")):
+            with self.subTest(knobs):
+                server = self.serve(**knobs)
+                self.assertIn(word, server.said + server.process.communicate(timeout=LIMIT)[0])
+                self.assertEqual(server.process.returncode, 100)
+
+
+if __name__ == "__main__":
+    unittest.main()
