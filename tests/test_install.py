@@ -90,7 +90,8 @@ class Installed(Place):
     def make_user(self):
         """By the line of INSTALL."""
         line = re.search(r'^    (printf .*openssl passwd -6\)".*)$', INSTALL, re.M)[1]
-        subprocess.run(["sh", "-euc", line.replace("passwd -6", "passwd -6 secret")], check=True, cwd=self.etc, timeout=LIMIT)
+        subprocess.run(["sh", "-euc", line.replace("passwd -6", "passwd -6 secret")], check=True, cwd=self.etc,
+                       timeout=LIMIT)
         self.table("users", "")
 
     def make_certificate(self):
@@ -104,7 +105,7 @@ class Installed(Place):
                        env={**os.environ, "RENEWED_LINEAGE": str(live)})
 
 
-@unittest.skipUnless(shutil.which("tcpserver") and shutil.which("envdir") and shutil.which("openssl"), "no tcpserver here")
+@unittest.skipUnless(all(map(shutil.which, ("tcpserver", "envdir", "openssl"))), "no tcpserver here")
 class RunScripts(unittest.TestCase):
     def start(self, place, text):
         text, n = re.subn(r"tcpserver -U?(HRDl0 .*) 0 \d+ ", r"tcpserver -1\1 127.0.0.1 0 ", place.here(text))
@@ -160,7 +161,7 @@ class RunScripts(unittest.TestCase):
             self.assertIn(b"451 4.3.5", done.stdout)
 
 
-@unittest.skipUnless(shutil.which("systemd-socket-activate") and shutil.which("openssl"), "no systemd-socket-activate here")
+@unittest.skipUnless(all(map(shutil.which, ("systemd-socket-activate", "openssl"))), "no systemd-socket-activate here")
 class Units(unittest.TestCase):
     def check(self, name, tls, user, refused):
         unit = (ROOT / "systemd" / name).read_text()
@@ -189,7 +190,7 @@ class Units(unittest.TestCase):
         self.check("postern-smtps@.service", "first", "alice@example.com", ["first"])
 
 
-@unittest.skipUnless(shutil.which("tcpserver") and shutil.which("openssl"), "no tcpserver here")
+@unittest.skipUnless(all(map(shutil.which, ("tcpserver", "openssl"))), "no tcpserver here")
 class MakeRun(unittest.TestCase):
     """tools/serve, which finds all by names relative to its folder."""
 

@@ -446,7 +446,8 @@ class Units(unittest.TestCase):
         files = {name: re.findall(r"^EnvironmentFile=-/etc/postern/(.*)$", read("systemd/" + name), re.M)
                  for name in SERVICES}
         submission = ["postern-smtps@.service", "postern-submission@.service"]
-        self.assertEqual(files, {name: ["submission.env" if name in submission else "postern.env"] for name in SERVICES})
+        self.assertEqual(files, {name: ["submission.env" if name in submission else "postern.env"]
+                                 for name in SERVICES})
 
     def test_services_behind_the_gate_differ_in_little(self):
         def essence(name):
