@@ -162,7 +162,6 @@ static const struct reply *authenticate(struct session *s, struct slice argument
 /* What is refused unseen may have brought a password along, too. */
 const struct reply *auth_command(struct session *s, struct slice argument)
 {
-    s->auth_said = true;
     prctl(PR_SET_DUMPABLE, 0); /* no core, whatever becomes of us */
     const struct reply *r = check_state(s);
     if (!r)

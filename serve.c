@@ -213,6 +213,7 @@ static void obey(struct session *s, struct slice line)
         session_reply(s, r);
         return;
     }
+    s->auth_said |= v && v->run == auth_command; /* if refused, too: its answers may be on the way */
     r = v ? check_command(s, v, c.argument) : &reply_unknown;
     bool run = v && !r;
     if (run)
