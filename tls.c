@@ -3,7 +3,7 @@
  *
  * It holds no key and reads no byte of the client: it makes the descriptors, forks, and waits for one byte.
  * Then it becomes postern-tlsio. */
-#define _DEFAULT_SOURCE /* getgrouplist, setgroups, vfork */
+#define _DEFAULT_SOURCE /* getgrouplist, setgroups */
 #include "log.h"
 #include "ucspitls.h"
 
@@ -81,14 +81,13 @@ static void find_user(struct user *u, const char *name)
     errno = 0;
     const struct passwd *p = getpwnam(name);
 
-    if (!p)
-        die(EXIT_WRONG, "user", name, errno ? errno : EINVAL);
-    u->name = name;
-    u->uid = p->pw_uid;
-    u->gid = p->pw_gid;
-    u->ngroups = GROUPS;
-    if (getgrouplist(name, u->gid, u->groups, &u->ngroups) < 0)
-        die(EXIT_WRONG, "groups", name, E2BIG);
+    if (p) {
+        *u = (struct user){.name = name, .uid = p->pw_uid, .gid = p->pw_gid, .ngroups = GROUPS};
+        if (getgrouplist(name, u->gid, u->groups, &u->ngroups) >= 0)
+            return;
+        errno = E2BIG;
+    }
+    die(EXIT_WRONG, "user", name, errno ? errno : EINVAL);
 }
 
 static int set_groups(const struct user *u)
@@ -184,7 +183,7 @@ static void set(const char *name, const char *value)
     size_t n = strlen(name), v = strlen(value) + 1, at = 0, end = 0;
     char *entry = added + used;
 
-    for (; environ[end] && end < VARIABLES; end++)
+    for (; end < VARIABLES && environ[end]; end++)
         variables[end] = environ[end];
     while (at < end && !is_named(variables[at], name, n))
         at++;
