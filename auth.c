@@ -148,6 +148,7 @@ static const struct reply *authenticate(struct session *s, struct slice argument
     struct attempt a;
     struct slice name = argument, initial;
 
+    prctl(PR_SET_DUMPABLE, 0); /* no core, whatever becomes of us */
     const char *space = memchr(argument.p, ' ', argument.n);
     name.n = space ? (size_t)(space - argument.p) : argument.n;
     initial = slice_after(argument, name.n + (space ? 1 : 0));
@@ -162,7 +163,6 @@ static const struct reply *authenticate(struct session *s, struct slice argument
 /* What is refused unseen may have brought a password along, too. */
 const struct reply *auth_command(struct session *s, struct slice argument)
 {
-    prctl(PR_SET_DUMPABLE, 0); /* no core, whatever becomes of us */
     const struct reply *r = check_state(s);
     if (!r)
         r = authenticate(s, argument);
