@@ -225,6 +225,8 @@ static void obey(struct session *s, struct slice line)
         r = over(s) ? over(s) : r;
         log_command(s, v, c, run, r);
     }
+    if (!v && s->auth_said)
+        wire_forget(&s->wire);
     session_reply(s, r);
 }
 
@@ -234,6 +236,7 @@ static void refuse_long_line(struct session *s)
 
     r = over(s) ? over(s) : r;
     log_command(s, NULL, (struct command){{"", 0}, {"", 0}}, false, r);
+    wire_forget(&s->wire); /* it may have been an AUTH */
     session_reply(s, r);
 }
 

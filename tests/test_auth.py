@@ -118,6 +118,22 @@ class Nowhere(unittest.TestCase):
                     self.check_memory(s, PASSWORD)
                     s.quit()
 
+    @NEEDS_SIGHT
+    def test_memory_behind(self):
+        """What is too long to be read, and what comes behind an AUTH that was refused."""
+        with Checked() as place:
+            for knobs, lines in (({}, [f"AUTH PLAIN {plain()}{'A' * 5000}"]),
+                                 ({}, ["AUTH PLAIN", plain() + "A" * 5000]),
+                                 ({"CHECKPASSWORD": None}, ["AUTH LOGIN", b64(USER), b64(PASSWORD)]),
+                                 ({"CHECKPASSWORD": None}, ["AUTH PLAIN", plain()]),
+                                 ({}, ["AUTH NTLM", PASSWORD])):
+                with self.subTest(lines[0][:12], n=len(lines)), place.session(**knobs) as s:
+                    s.hello()
+                    for line in lines:
+                        s.command(line)
+                    self.check_memory(s, PASSWORD)
+                    s.quit()
+
     def say(self, s, how, password, code):
         if how == "plain":
             s.command("AUTH PLAIN", "334 ")
