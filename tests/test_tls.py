@@ -16,7 +16,7 @@ import unittest
 import certs
 import postfix
 import tlschain
-from harness import BUILD, IS_ASAN, LIMIT, SMTPD, Place, SocketActivate, await_that, body_of
+from harness import BUILD, IS_ASAN, LIMIT, SMTPD, Place, SocketActivate, await_that, body_of, resident
 from postfix import Postfix
 from tlschain import GATE, HOST, PASSWORD, SMTPD_NAME, TLSIO_NAME, USER, Chain, Pki, TlsClient, gate, run
 
@@ -475,6 +475,9 @@ class Hands:
 # Messages
 # ---------------------------------------------------------------------------------------------------------
 
+GROWTH = 1024  # kilobytes: what a process may touch for a message beyond what it has touched at its 354
+
+
 class Messages(ChainCase):
     def test_large(self):
         """50 MB, written 1 MiB at a time, byte for byte."""
@@ -489,11 +492,16 @@ class Messages(ChainCase):
                 client = self.tls(server, version)
                 client.hello_again()
                 self.begin_data(client, b"")
+                before = {pid: resident(pid) for pid in server.family()}
                 for at in range(0, len(data), 1 << 20):
                     client.sock.sendall(data[at:at + (1 << 20)])
                 client.send(b".\r\n")
                 client.expect(250)
+                self.assertEqual(len(before), 2)
+                if not IS_ASAN:  # whose own memory is not ours
+                    self.assertLess(max(resident(pid) - n for pid, n in before.items()), GROWTH)
                 client.quit()
+                server.await_alone()
                 [(name, stored)] = server.place.messages().items()
                 self.assertTrue(body_of(stored) == data.replace(b"\r\n", b"\n"), "another message than was sent")
                 (server.place.path / "spool/new" / name).unlink()
@@ -513,6 +521,30 @@ class Messages(ChainCase):
         subjects = [int(re.search(rb"\nSubject: (\d+)\n", m)[1]) for m in server.place.messages().values()]
         self.assertEqual(sorted(subjects), list(range(50)))
         server.await_alone()
+
+    def test_all_said_at_once(self):
+        """The message's end, QUIT and close_notify in one segment: both replies still come, then close_notify."""
+        server = self.chain()
+        client = self.plain(server)
+        client.hello()
+        client.command("STARTTLS", 220)
+        hands = Hands(client.sock)
+        for byte in hands.bytes():
+            client.sock.send(byte)
+        for line in (b"EHLO client.example", b"MAIL FROM:<a@example.org>", b"RCPT TO:<b@example.com>", b"DATA"):
+            self.assertRegex(hands.ask(line + b"\r\n"), b"^[23]")
+        hands.tls.write(MESSAGE.encode() + b".\r\nQUIT\r\n")
+        self.assertRaises(ssl.SSLWantReadError, hands.tls.unwrap)  # close_notify is said, and not yet heard
+        client.sock.sendall(hands.outgoing.read())
+        hands.incoming.write(client.rest())
+        client.close()
+        said = b""
+        with self.assertRaises(ssl.SSLZeroReturnError):  # that is close_notify
+            while len(said) < 1000:
+                said += hands.tls.read(65536)
+        self.assertRegex(said, rb"\A250 2\.0\.0 .*\r\n221 2\.0\.0 .*\r\n\Z")
+        server.await_alone()
+        self.assert_stored(server, 1)
 
     def test_cut_within_data(self):
         """The connection's end is not the message's, with close_notify or without."""
