@@ -972,8 +972,7 @@ class BadCertificates(ChainCase):
         server = self.chain(cert=None, UCSPITLS="!")
         client = self.plain(server)
         client.hello()
-        reply = client.command("MAIL FROM:<a@example.org>")
-        self.assertRegex(reply, "^(454|530|451) ")
+        client.command("MAIL FROM:<a@example.org>", "454 4.7.0")
         client.command("QUIT", 221)
 
     def test_out_of_its_time(self):
