@@ -118,7 +118,6 @@ static const struct reply *check(struct session *s, const struct mechanism *m, c
         accept_user(s, m, a->user);
         return &reply_auth_ok;
     }
-    s->auths++;
     if (r == CHECKPASSWORD_WRONG)
         return &reply_auth_failed;
     session_log_trouble(s, "checkpassword", s->config.checkpassword, errno, exit_code);
@@ -160,12 +159,12 @@ static const struct reply *authenticate(struct session *s, struct slice argument
     return r;
 }
 
-/* What is refused unseen may have brought a password along, too. */
 const struct reply *auth_command(struct session *s, struct slice argument)
 {
     const struct reply *r = check_state(s);
+
     if (!r)
         r = authenticate(s, argument);
-    wire_forget(&s->wire);
+    s->auths += r == &reply_auth_failed || r == &reply_auth_trouble;
     return r;
 }

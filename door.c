@@ -1,7 +1,6 @@
 #include "door.h"
 
 #include "lists.h"
-#include "starttls.h"
 
 #include <errno.h>
 
@@ -19,16 +18,6 @@ static const struct reply *check_messages(struct session *s, struct visit *v)
 {
     (void)v;
     return s->config.maxmsgs && s->messages_kept >= s->config.maxmsgs ? &reply_messages : NULL;
-}
-
-static const struct reply *check_tls(struct session *s, struct visit *v)
-{
-    if (s->config.ucspitls != TLS_DEMANDED)
-        return NULL;
-    v->rule = "TLS demanded";
-    if (s->tls)
-        return NULL;
-    return starttls_is_offered(s) ? &reply_tls_first : &reply_tls_trouble; /* our own trouble, then */
 }
 
 static const struct reply *check_user(struct session *s, struct visit *v)
@@ -198,15 +187,15 @@ static const struct check {
     const char *name;
     const struct reply *(*ask)(struct session *s, struct visit *v);
 } checks[] = {
-    {STAGE_CONNECT, "REFUSE", check_refuse},    {STAGE_CONNECT, "DNSBL", check_lists},
-    {STAGE_HELO, "REFUSE", check_refuse},       {STAGE_MAIL, "UCSPITLS", check_tls},
-    {STAGE_MAIL, "AUTH_REQUIRED", check_user},  {STAGE_MAIL, "MAXMSGS", check_messages},
-    {STAGE_MAIL, "BADSENDERS", check_sender},   {STAGE_MAIL, "REFUSE", check_refuse},
-    {STAGE_RCPT, "MAXRCPTS", check_recipients}, {STAGE_RCPT, "DOMAINS", check_domain},
-    {STAGE_RCPT, "MAILBOXES", check_mailbox},   {STAGE_RCPT, "place", check_place},
-    {STAGE_RCPT, "REFUSE", check_refuse},       {STAGE_RCPT, "RBLSMTPD", check_rblsmtpd},
-    {STAGE_RCPT, "DNSBL", check_lists},         {STAGE_DATA, "REFUSE", check_refuse},
-    {STAGE_DATA, "DNSBL", check_lists},         {STAGE_DOT, "REFUSE", check_refuse},
+    {STAGE_CONNECT, "REFUSE", check_refuse},  {STAGE_CONNECT, "DNSBL", check_lists},
+    {STAGE_HELO, "REFUSE", check_refuse},     {STAGE_MAIL, "AUTH_REQUIRED", check_user},
+    {STAGE_MAIL, "MAXMSGS", check_messages},  {STAGE_MAIL, "BADSENDERS", check_sender},
+    {STAGE_MAIL, "REFUSE", check_refuse},     {STAGE_RCPT, "MAXRCPTS", check_recipients},
+    {STAGE_RCPT, "DOMAINS", check_domain},    {STAGE_RCPT, "MAILBOXES", check_mailbox},
+    {STAGE_RCPT, "place", check_place},       {STAGE_RCPT, "REFUSE", check_refuse},
+    {STAGE_RCPT, "RBLSMTPD", check_rblsmtpd}, {STAGE_RCPT, "DNSBL", check_lists},
+    {STAGE_DATA, "REFUSE", check_refuse},     {STAGE_DATA, "DNSBL", check_lists},
+    {STAGE_DOT, "REFUSE", check_refuse},
 };
 
 enum { CHECKS = sizeof checks / sizeof *checks };

@@ -115,6 +115,7 @@ struct verb {
     enum state state;
     enum argument argument;
     bool turn;        /* the client must wait for the reply */
+    bool plain;       /* it may be said before a TLS that is demanded (RFC 3207 4) */
     enum stage stage; /* of the checks made before it is run */
 };
 
@@ -188,6 +189,8 @@ static const struct reply *check_command(struct session *s, const struct verb *v
 
     if (s->turned_away && v->run != quit)
         return &reply_turned_away;
+    if (!v->plain && (r = starttls_demand(s)))
+        return r;
     if ((r = check_state(s, v->state)) || (r = check_argument(v->argument, argument)))
         return r;
     if (v->turn && (r = pace_turn(s, v->name)))
@@ -213,7 +216,8 @@ static void obey(struct session *s, struct slice line)
         session_reply(s, r);
         return;
     }
-    s->auth_said |= v && v->run == auth_command; /* if refused, too: its answers may be on the way */
+    bool auth = v && v->run == auth_command;
+    s->auth_said |= auth; /* if refused, too: its answers may be on the way */
     r = v ? check_command(s, v, c.argument) : &reply_unknown;
     bool run = v && !r;
     if (run)
@@ -225,7 +229,7 @@ static void obey(struct session *s, struct slice line)
         r = over(s) ? over(s) : r;
         log_command(s, v, c, run, r);
     }
-    if (!v && s->auth_said)
+    if (auth || (!v && s->auth_said))
         wire_forget(&s->wire);
     session_reply(s, r);
 }
@@ -351,25 +355,25 @@ void serve(struct session *s)
 
 /* A new command is one function above and one row here. */
 static const struct verb verbs[] = {
-    {"HELO", helo, ANY, NEEDED, true, STAGE_HELO},
-    {"EHLO", ehlo, ANY, NEEDED, true, STAGE_HELO},
-    {"MAIL", envelope_mail, CLEAR, NEEDED, false, STAGE_NEVER},
-    {"RCPT", envelope_rcpt, OPEN, NEEDED, false, STAGE_NEVER},
-    {"DATA", content_data, READY, NONE, true, STAGE_DATA},
-    {"RSET", rset, ANY, NONE, false, STAGE_NEVER},
-    {"NOOP", noop, ANY, OPTIONAL, false, STAGE_NEVER},
-    {"QUIT", quit, ANY, NONE, false, STAGE_NEVER},
-    {"VRFY", vrfy, ANY, NEEDED, false, STAGE_NEVER},
-    {"EXPN", expn, ANY, NEEDED, false, STAGE_NEVER},
-    {"HELP", help, ANY, OPTIONAL, false, STAGE_NEVER},
-    {"AUTH", auth_command, ANY, OPTIONAL, false, STAGE_NEVER},
-    {"STARTTLS", starttls_command, ANY, NONE, false, STAGE_NEVER},
-    {"BDAT", unimplemented, ANY, OPTIONAL, false, STAGE_NEVER},
-    {"ETRN", unimplemented, ANY, OPTIONAL, false, STAGE_NEVER},
-    {"TURN", unimplemented, ANY, OPTIONAL, false, STAGE_NEVER},
-    {"SEND", unimplemented, ANY, OPTIONAL, false, STAGE_NEVER},
-    {"SOML", unimplemented, ANY, OPTIONAL, false, STAGE_NEVER},
-    {"SAML", unimplemented, ANY, OPTIONAL, false, STAGE_NEVER},
+    {"HELO", helo, ANY, NEEDED, true, true, STAGE_HELO},
+    {"EHLO", ehlo, ANY, NEEDED, true, true, STAGE_HELO},
+    {"MAIL", envelope_mail, CLEAR, NEEDED, false, false, STAGE_NEVER},
+    {"RCPT", envelope_rcpt, OPEN, NEEDED, false, false, STAGE_NEVER},
+    {"DATA", content_data, READY, NONE, true, false, STAGE_DATA},
+    {"RSET", rset, ANY, NONE, false, false, STAGE_NEVER},
+    {"NOOP", noop, ANY, OPTIONAL, false, true, STAGE_NEVER},
+    {"QUIT", quit, ANY, NONE, false, true, STAGE_NEVER},
+    {"VRFY", vrfy, ANY, NEEDED, false, false, STAGE_NEVER},
+    {"EXPN", expn, ANY, NEEDED, false, false, STAGE_NEVER},
+    {"HELP", help, ANY, OPTIONAL, false, false, STAGE_NEVER},
+    {"AUTH", auth_command, ANY, OPTIONAL, false, false, STAGE_NEVER},
+    {"STARTTLS", starttls_command, ANY, NONE, false, true, STAGE_NEVER},
+    {"BDAT", unimplemented, ANY, OPTIONAL, false, false, STAGE_NEVER},
+    {"ETRN", unimplemented, ANY, OPTIONAL, false, false, STAGE_NEVER},
+    {"TURN", unimplemented, ANY, OPTIONAL, false, false, STAGE_NEVER},
+    {"SEND", unimplemented, ANY, OPTIONAL, false, false, STAGE_NEVER},
+    {"SOML", unimplemented, ANY, OPTIONAL, false, false, STAGE_NEVER},
+    {"SAML", unimplemented, ANY, OPTIONAL, false, false, STAGE_NEVER},
 };
 
 static const struct verb *find_verb(struct slice name)

@@ -10,6 +10,14 @@ bool starttls_is_offered(const struct session *s)
     return !s->tls && s->config.ucspitls != TLS_NEVER && s->ucspitls.control >= 0;
 }
 
+/* TLS that cannot be had is our own trouble: the mail may come later. */
+const struct reply *starttls_demand(const struct session *s)
+{
+    if (s->tls || s->config.ucspitls != TLS_DEMANDED)
+        return NULL;
+    return starttls_is_offered(s) ? &reply_tls_first : &reply_tls_trouble;
+}
+
 void starttls_log(struct session *s)
 {
     log_event(&s->log, "tls");

@@ -10,6 +10,9 @@ const struct reply *starttls_command(struct session *s, struct slice argument);
 /* May STARTTLS be said? */
 bool starttls_is_offered(const struct session *s);
 
+/* What there is to say to a command that may come only within TLS, where that is demanded. NULL: nothing. */
+const struct reply *starttls_demand(const struct session *s);
+
 /* Logs what was agreed upon. */
 void starttls_log(struct session *s);
 

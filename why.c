@@ -39,7 +39,6 @@ int why(struct session *s, char *const arguments[4])
     if (!read_path(arguments[3], ADDRESS_FORWARD, &recipient))
         return wrong("no recipient", arguments[3]);
     session_init(s, 0, 1);
-    s->tls = true; /* whoever is told to would have it */
     session_greet(s, slice_of(arguments[1]), true);
 
     lists_begin(s);
