@@ -29,8 +29,8 @@ postern-smtpd   = smtpd why serve content envelope auth starttls door pace lists
 postern-cdb     = mkcdb replace entry pwhash place address command ip
 postern-dnsbl   = dnsblq dnsbl dnslist replace log command ip deadline
 postern-checkpw = checkpw table place address log ip deadline
-postern-tls     = tls ucspitls log deadline
-postern-tlsio   = tlsio tlscheck tunnel report tlsctx cert tlserr tlsconf log deadline
+postern-tls     = tls ucspitls user log deadline
+postern-tlsio   = tlsio tlscheck tunnel await report tlsctx cert tlserr tlsconf log deadline
 # AddressSanitizer has a crypt_r of its own that calls the real one: without it -lcrypt would seem not to be needed.
 postern-checkpw_LIBS = $(CDB_LIBS) $(OWFAT_LIBS) -Wl,--no-as-needed $(CRYPT_LIBS)
 # Linked with OpenSSL and never with libowfat: the licences forbid that. Nor do the rooms that include <openssl/>

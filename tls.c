@@ -3,20 +3,20 @@
  *
  * It holds no key and reads no byte of the client: it makes the descriptors, forks, and waits for one byte.
  * Then it becomes postern-tlsio. */
-#define _DEFAULT_SOURCE /* getgrouplist, setgroups, vfork */
+#define _DEFAULT_SOURCE /* vfork */
 #include "log.h"
 #include "ucspitls.h"
+#include "user.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <netinet/in.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { EXIT_OK = 0, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
@@ -25,20 +25,12 @@ enum { EXIT_OK = 0, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
  * session. */
 enum { VARIABLES = 127, ADDED = 512 };
 
-enum { GROUPS = 64, TLSIO_PATH = 1024 };
+enum { TLSIO_PATH = 1024 };
 
 /* A little more than postern-tlsio gives a client for its handshake. */
 #define HANDSHAKE (40 * SECOND)
 
 extern char **environ;
-
-/* Whom to become. No name: nobody else. */
-struct user {
-    const char *name;
-    uid_t uid;
-    gid_t gid, groups[GROUPS];
-    int ngroups;
-};
 
 struct gate {
     bool implicit;             /* TLS comes first, before a word is said */
@@ -53,7 +45,7 @@ struct channels {
     int control, from, to;   /* the cipher's */
 };
 
-static void complain(const char *step, const char *object, int error)
+static void complain(const char *step, const char *object, const char *why)
 {
     static struct log_room room;
     struct log l;
@@ -66,40 +58,14 @@ static void complain(const char *step, const char *object, int error)
     log_string(&l, "client", client ? client : "unknown");
     log_string(&l, "step", step);
     log_string(&l, "object", object);
-    log_string(&l, "error", strerror(error));
+    log_string(&l, "error", why);
     log_end(&l);
 }
 
 static _Noreturn void die(int code, const char *step, const char *object, int error)
 {
-    complain(step, object, error);
+    complain(step, object, strerror(error));
     _exit(code);
-}
-
-static void find_user(struct user *u, const char *name)
-{
-    errno = 0;
-    const struct passwd *p = getpwnam(name);
-
-    if (p) {
-        *u = (struct user){.name = name, .uid = p->pw_uid, .gid = p->pw_gid, .ngroups = GROUPS};
-        if (getgrouplist(name, u->gid, u->groups, &u->ngroups) >= 0)
-            return;
-        errno = E2BIG;
-    }
-    die(EXIT_WRONG, "user", name, errno ? errno : EINVAL);
-}
-
-static int set_groups(const struct user *u)
-{
-    return setgroups((size_t)u->ngroups, u->groups);
-}
-
-/* For good. As root only: who was started as a user stays that. */
-static void become(const struct user *u)
-{
-    if (u->name && (set_groups(u) < 0 || setgid(u->gid) < 0 || setuid(u->uid) < 0))
-        die(EXIT_TROUBLE, "user", u->name, errno);
 }
 
 static int try_file(const char *step, const char *path)
@@ -108,7 +74,7 @@ static int try_file(const char *step, const char *path)
 
     if (fd >= 0)
         return close(fd);
-    complain(step, path, errno);
+    complain(step, path, strerror(errno));
     return -1;
 }
 
@@ -118,28 +84,24 @@ static int try_files(const struct gate *g)
     const char *certificate = getenv("CERTFILE"), *key = getenv("KEYFILE");
 
     if (!certificate) {
-        complain("certificate", "CERTFILE", ENOENT);
+        complain("certificate", "CERTFILE", "not set");
         return -1;
     }
     if (try_file("certificate", certificate) || (key && try_file("key", key)))
         return -1;
     if (!strchr(g->tlsio, '/') || !access(g->tlsio, X_OK))
         return 0;
-    complain("program", g->tlsio, errno);
+    complain("program", g->tlsio, strerror(errno));
     return -1;
 }
 
 /* The same, with the eyes of who will read them. */
 static bool can_do_tls(const struct gate *g)
 {
-    const struct user *u = &g->key_as;
-
-    if (!u->name)
-        return !try_files(g);
-    if (set_groups(u) < 0 || setegid(u->gid) < 0 || seteuid(u->uid) < 0)
-        die(EXIT_TROUBLE, "user", u->name, errno);
+    if (user_borrow(&g->key_as) < 0)
+        die(EXIT_TROUBLE, "user", g->keeper, errno);
     int r = try_files(g);
-    if (seteuid(0) < 0 || setegid(0) < 0)
+    if (user_return(&g->key_as) < 0)
         die(EXIT_TROUBLE, "user", "root", errno);
     return !r;
 }
@@ -165,7 +127,8 @@ static char *number_text(char room[16], int number)
 /* Never returns. */
 static _Noreturn void become_program(const struct gate *g, char **argv)
 {
-    become(&g->program_as);
+    if (user_become(&g->program_as) < 0)
+        die(EXIT_TROUBLE, "user", g->user, errno);
     execvp(argv[0], argv);
     die(EXIT_TROUBLE, "program", argv[0], errno);
 }
@@ -285,6 +248,11 @@ static _Noreturn void be_gate(const struct gate *g, const struct channels *c)
     while (r < 0 && errno == EINTR);
     if (r > 0 && (asked == 'y' || asked == 'Y'))
         be_cipher(g, c, asked == 'Y');
+    close(c->control);
+    close(c->from);
+    close(c->to);
+    /* Left behind, it might be counted as one more session's end by who started us. */
+    waitpid(-1, NULL, 0);
     _exit(EXIT_OK);
 }
 
@@ -307,7 +275,8 @@ static _Noreturn void open_gate(const struct gate *g, char **argv)
     close(c.program.control);
     close(c.program.read);
     close(c.program.write);
-    become(&g->key_as);
+    if (user_become(&g->key_as) < 0)
+        die(EXIT_TROUBLE, "user", g->keeper, errno);
     if (g->implicit)
         be_cipher(g, &c, true);
     be_gate(g, &c);
@@ -337,8 +306,10 @@ static void find_users(struct gate *g)
         dprintf(2, "postern-tls: started as root: -u and -U must say whom to become\n");
         _exit(EXIT_WRONG);
     }
-    find_user(&g->program_as, g->user);
-    find_user(&g->key_as, g->keeper);
+    if (user_find(&g->program_as, g->user) < 0)
+        die(EXIT_WRONG, "user", g->user, errno);
+    if (user_find(&g->key_as, g->keeper) < 0)
+        die(EXIT_WRONG, "user", g->keeper, errno);
 }
 
 int main(int argc, char **argv)

@@ -1,5 +1,6 @@
 /* postern-tlsio: TLS for one session whose application speaks in the clear. postern-tlsio(8) is its manual.
  */
+#include "await.h"
 #include "report.h"
 #include "tlscheck.h"
 #include "tlsctx.h"
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -94,7 +96,7 @@ static int serve(const struct options *o)
 
     log_init(&event_log, &log_room, 2);
     name_client(&event_log);
-    tunnel_catch_signals();
+    await_init();
     if (tlsconf_load(&conf, environ, complain_of_knob, &event_log) ||
         tlsctx_init(&t, &conf, complain, &event_log) < 0)
         return EXIT_WRONG;
@@ -112,6 +114,7 @@ static int serve(const struct options *o)
         tunnel_abandon(&tunnel);
     SSL_free(ssl);
     tlsctx_free(&t);
+    waitpid(-1, NULL, WNOHANG); /* the application, where the gate was its parent */
     return EXIT_OK;
 }
 

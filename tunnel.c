@@ -1,12 +1,11 @@
-#define _GNU_SOURCE /* ppoll */
 #include "tunnel.h"
 
+#include "await.h"
 #include "tlserr.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -19,32 +18,11 @@
 #define HANDSHAKE (30 * SECOND)
 #define FAREWELL (10 * SECOND) /* for what the application said last; for all, after SIGTERM */
 #define LINGER (2 * SECOND)    /* for the client to read it */
+#define PARTING SECOND         /* for an application to end that has nothing more to say */
 
 enum { IN = 0, OUT = 1 };
 
 enum { FEW = 4096 };
-
-static volatile sig_atomic_t stopping;
-static sigset_t unblocked;
-
-static void on_stop(int number)
-{
-    (void)number;
-    stopping = 1;
-}
-
-void tunnel_catch_signals(void)
-{
-    struct sigaction stop = {.sa_handler = on_stop}, ignore = {.sa_handler = SIG_IGN};
-    sigset_t term;
-
-    sigemptyset(&unblocked);
-    sigemptyset(&term);
-    sigaddset(&term, SIGTERM);
-    sigprocmask(SIG_SETMASK, &term, NULL);
-    sigaction(SIGTERM, &stop, NULL);
-    sigaction(SIGPIPE, &ignore, NULL);
-}
 
 static int set_nonblocking(int fd)
 {
@@ -87,24 +65,8 @@ static void end_within(struct tunnel *t, int64_t length)
 /* SIGTERM goes to the application, too, which may have something to say at that. */
 static void heed_stop(struct tunnel *t)
 {
-    if (!stopping)
-        return;
-    stopping = 0;
-    end_within(t, FAREWELL);
-}
-
-/* Until one of them is ready, a signal came, or it is `until`. False: it is. */
-static bool wait_for(struct pollfd *p, nfds_t n, instant until)
-{
-    int64_t left = until - deadline_now();
-
-    if (left <= 0)
-        return false;
-    struct timespec time = {.tv_sec = left / SECOND, .tv_nsec = left % SECOND};
-    if (ppoll(p, n, &time, &unblocked) <= 0)
-        for (nfds_t i = 0; i < n; i++)
-            p[i].revents = 0;
-    return true;
+    if (await_stopped())
+        end_within(t, FAREWELL);
 }
 
 static bool wait_for_network(struct tunnel *t, short events, instant until)
@@ -112,7 +74,7 @@ static bool wait_for_network(struct tunnel *t, short events, instant until)
     struct pollfd p = {.fd = events & POLLIN ? IN : OUT, .events = events};
 
     heed_stop(t);
-    return wait_for(&p, 1, deadline_earlier(until, t->end));
+    return await_any(&p, 1, deadline_earlier(until, t->end));
 }
 
 /* After a call that returned r: the events to wait for; 0: it has failed for good. */
@@ -147,7 +109,7 @@ static void linger(void)
 
     if (shutdown(OUT, SHUT_WR) < 0)
         return; /* gone already, or not a socket */
-    while (wait_for(&p, 1, until)) {
+    while (await_any(&p, 1, until)) {
         ssize_t r = p.revents ? read(IN, dropped, sizeof dropped) : 1;
         if (r == 0 || (r < 0 && errno != EAGAIN && errno != EINTR))
             return;
@@ -192,12 +154,37 @@ void tunnel_abandon(struct tunnel *t)
         linger();
 }
 
-/* The client cannot be talked to any more. It is news only while the application would. */
+/* The client cannot be talked to any more. */
 static void lose(struct tunnel *t, const char *step, const char *why)
 {
-    if (!t->ended)
-        tell(t, step, why);
+    if (!t->ended && !t->lost_step) {
+        t->lost_step = step;
+        snprintf(t->lost_why, sizeof t->lost_why, "%s", why);
+    }
     t->lost = t->client_ended = true;
+}
+
+/* An application that has said goodbye is about to end, and a client may leave as soon as it hears that. */
+static bool ends_by_itself(const struct tunnel *t)
+{
+    struct pollfd p = {.fd = t->from};
+    instant until = deadline_after(deadline_now(), PARTING);
+
+    while (!t->ended && !(p.revents & POLLHUP))
+        if (!await_any(&p, 1, until))
+            return false;
+    return true;
+}
+
+/* All that came from the client is delivered. That it was lost is news only while the application would go
+ * on.
+ */
+static void end_delivery(struct tunnel *t)
+{
+    if (t->lost_step && !ends_by_itself(t))
+        tell(t, t->lost_step, t->lost_why);
+    t->lost_step = NULL;
+    close_to(t);
 }
 
 /* What SSL_read has to say, if no bytes. */
@@ -249,7 +236,7 @@ static bool deliver(struct tunnel *t)
 
     if (b->at == b->n) {
         if (t->client_ended)
-            close_to(t);
+            end_delivery(t);
         return false;
     }
     if (t->to < 0) {
@@ -340,7 +327,7 @@ static bool wait_for_any(struct tunnel *t, instant until)
         {.fd = room_up ? -1 : t->to, .events = POLLOUT},
     };
 
-    if (!wait_for(p, sizeof p / sizeof *p, until))
+    if (!await_any(p, sizeof p / sizeof *p, until))
         return false;
     if (p[0].revents || p[1].revents)
         t->recv_waits = t->send_waits = 0;

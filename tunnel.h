@@ -1,6 +1,6 @@
 /* tunnel: a client's encrypted bytes to an application's plain ones and back, from the handshake to the end.
  *
- * Descriptors 0 and 1 are the network. One loop waits, in ppoll(2); every wait has a deadline. */
+ * Descriptors 0 and 1 are the network. await_init must have been called. */
 #ifndef POSTERN_TUNNEL_H
 #define POSTERN_TUNNEL_H
 
@@ -31,10 +31,9 @@ struct tunnel {
     bool ended;                    /* the application says no more, though not all may have been read */
     bool client_ended;             /* no more will come from the network */
     bool lost;                     /* nor can anything be sent there */
+    const char *lost_step;         /* what then failed, and why: not logged yet; NULL: nothing */
+    char lost_why[80];
 };
-
-/* Ignores SIGPIPE, holds SIGTERM back but in waits. Once. */
-void tunnel_catch_signals(void);
 
 /* Over zeroed memory. Makes the four descriptors non-blocking. -1 with errno. */
 int tunnel_init(struct tunnel *t, SSL *ssl, int from, int to, struct log *log, int64_t patience);

@@ -95,6 +95,18 @@ class Wall(Place):
 class Offer(unittest.TestCase):
     """What the program finds, and that the gate ends with it."""
 
+    def test_leaves_nobody(self):
+        """The program's end is taken note of: it is not left to who started the gate, nor does the gate end first."""
+        program = PROGRAM.replace("exit 7", "eval \"exec $SSLCTLFD>&-\"; read line <hold; echo over >after; exit 7")
+        with Wall(program) as wall:
+            os.mkfifo(wall.path / "hold")
+            (wall.path / "hold").chmod(0o666)
+            process = wall.start()
+            (wall.path / "hold").write_text("go\n")  # opens when the program does; SSLCTLFD is closed by then
+            with process:
+                process.communicate(timeout=LIMIT)
+            self.assertEqual((process.returncode, wall.read("after")), (0, b"over\n"))
+
     def test_offered(self):
         with Wall() as wall:
             self.assertEqual(wall.run(), (0, b""), "its end is all the gate waits for")
@@ -315,6 +327,23 @@ class Users(unittest.TestCase):
                 self.check_id(wall, "tlsio", KEEPER)
                 self.assertEqual(wall.read("tlsio.key"), b"secret\n")
                 self.assertEqual(wall.read("program.key"), b"", "the program cannot read the key")
+
+    def test_numbers(self):
+        """uid:gid needs no name, and brings no further groups."""
+        with Wall() as wall:
+            shutil.chown(wall.path / "key", 54322, 54322)
+            self.assertEqual(wall.run(ASK="Y", flags=["-u", "54321:54320", "-U", "54322:54322"]), (0, b""))
+            self.assertEqual(wall.read("program.id"), b"54321\n54320\n54320\n")
+            self.assertEqual(wall.read("tlsio.id"), b"54322\n54322\n54322\n")
+            self.assertEqual(wall.read("tlsio.key"), b"secret\n")
+            self.assertEqual(wall.read("program.key"), b"")
+
+    def test_no_numbers(self):
+        for text in ("1", "1:", ":1", "1:1:1", "1:x", "4294967295:1", "1:4294967296", "-1:1", "1:-1", "1: 1"):
+            with self.subTest(text), Wall() as wall:
+                code, said = wall.run(flags=["-u", text, "-U", KEEPER])
+                self.assertEqual(code, 100)
+                self.assertEqual(Log(said).one("gate", step="user")["object"], text)
 
     def test_without_tls(self):
         """The program is no more than its user where TLS is not to be had, either."""

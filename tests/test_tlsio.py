@@ -753,6 +753,18 @@ class Ends(Case):
             c.stop_saying()
             self.check_end(c, step="read", error="truncated")
 
+    def test_truncation_when_all_is_said(self):
+        """A client that leaves at our goodbye is no news: the application ends by itself, if a moment later."""
+        with Cipher() as c:
+            tls = c.shake()
+            tls.sendall(b"QUIT\r\n")
+            self.assertEqual(c.heard(6), b"QUIT\r\n")
+            c.tell(b"221 bye\r\n")
+            self.assertEqual(tls.recv(100), b"221 bye\r\n")
+            tls.close()
+            c.stop_saying()
+            self.check_end(c)
+
     def test_truncated_with_bytes_not_yet_heard(self):
         with Cipher() as c:
             tls = c.shake()
