@@ -51,10 +51,17 @@ def gate(bench):
     gate_cost(bench, "one message of 1 KiB, DISCARD, static build", 1, (PRODUCT,), (GATE, PRODUCT), goal, options)
     gate_cost(bench, "EHLO, QUIT, glibc build", 0, (PRODUCT_GLIBC,), (GATE_GLIBC, PRODUCT_GLIBC), None, options)
     if options["ids"]:
-        as_root = (GATE, "-u", USER, "-U", KEEPER, PRODUCT)
-        gate_cost(bench, "EHLO, QUIT, as root, -u and -U, static build", 0, (PRODUCT,), as_root, None,
-                  {**options, "ids": None})
+        names = (GATE, "-u", USER, "-U", KEEPER, PRODUCT)
+        digits = (GATE, "-u", ids(USER), "-U", ids(KEEPER), PRODUCT)
+        for how, as_root in (("names", names), ("digits", digits)):
+            gate_cost(bench, f"EHLO, QUIT, as root, -u and -U in {how}, static build", 0, (PRODUCT,), as_root, None,
+                      {**options, "ids": None})
     gate_memory(bench, options)
+
+
+def ids(name):
+    user = pwd.getpwnam(name)
+    return f"{user.pw_uid}:{user.pw_gid}"
 
 
 def gate_cost(bench, label, messages, without, behind, goal, options):
