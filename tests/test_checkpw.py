@@ -12,9 +12,16 @@ import subprocess
 import sys
 import unittest
 
-from harness import BREAKS, BUILD, IS_ASAN, LIMIT, TESTS, Log, Place, await_that, environment
+from harness import BREAKS, BUILD, IS_ASAN, IS_STATIC, LIMIT, TESTS, Log, Place, await_that, environment
 
 CHECKPW = str(BUILD / "postern-checkpw")
+
+
+def setUpModule():
+    if IS_STATIC:
+        raise unittest.SkipTest("never static: it is the ordinary program")
+
+
 OK, NO, MISUSED, TROUBLE = 0, 1, 2, 111
 WHAT_IT_RUNS_SEES = r"""
 import json, os, resource, sys

@@ -14,8 +14,8 @@ import threading
 import unittest
 
 import certs
-from harness import (BUILD, CLIENT, IS_ASAN, LIMIT, ROOT, TESTS, Log, Place, await_that, environment, read_by,
-                     writable_memory)
+from harness import (BUILD, CLIENT, IS_ASAN, IS_STATIC, LIMIT, ROOT, TESTS, Log, Place, await_that, environment,
+                     read_by, writable_memory)
 
 TLSIO = str(BUILD / "postern-tlsio")
 NOBODY = 65534
@@ -23,6 +23,8 @@ FILES = None  # the folder with the certificates that all tests share
 
 
 def setUpModule():
+    if IS_STATIC:
+        raise unittest.SkipTest("never static: it is the ordinary program")
     global FILES
     FILES = Place()
     unittest.addModuleCleanup(FILES.__exit__)
