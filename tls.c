@@ -124,11 +124,14 @@ static char *number_text(char room[16], int number)
     return room;
 }
 
-/* Never returns. */
-static _Noreturn void become_program(const struct gate *g, char **argv)
+static void become_user(const struct gate *g)
 {
     if (user_become(&g->program_as) < 0)
         die(EXIT_TROUBLE, "user", g->user, errno);
+}
+
+static _Noreturn void become_program(char **argv)
+{
     execvp(argv[0], argv);
     die(EXIT_TROUBLE, "program", argv[0], errno);
 }
@@ -216,9 +219,10 @@ static _Noreturn void be_program(const struct gate *g, struct channels *c, char 
     close(c->control);
     close(c->from);
     close(c->to);
+    become_user(g); /* first: what is heard of the handshake is partly the client's word */
     if (g->implicit)
         await_handshake(&c->program);
-    become_program(g, argv);
+    become_program(argv);
 }
 
 static _Noreturn void be_cipher(const struct gate *g, const struct channels *c, bool report)
@@ -342,5 +346,6 @@ int main(int argc, char **argv)
     if (g.implicit)
         _exit(EXIT_WRONG);
     unsetenv("SSLCTLFD"); /* whoever set it does not wait for us */
-    become_program(&g, argv + optind);
+    become_user(&g);
+    become_program(argv + optind);
 }

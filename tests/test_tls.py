@@ -827,6 +827,11 @@ class Users(ChainCase):
     def test_two_users_implicit(self):
         server = self.start("-i")
         client = self.plain(server)
+        self.pid_of(server, TLSIO_NAME)  # waits for the client, and the program's process for both
+        waiting = self.pid_of(server, tlschain.GATE_NAME)
+        uid = str(pwd.getpwnam(PROGRAM_USER).pw_uid)
+        await_that(lambda: f"\nUid:\t{uid}\t" in pathlib.Path(f"/proc/{waiting}/status").read_text(), "not root")
+        self.assert_is(waiting, PROGRAM_USER)
         client.shake_hands(PKI.context())
         client.hello()
         self.assert_is(self.pid_of(server, TLSIO_NAME), KEY_USER)
