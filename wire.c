@@ -139,6 +139,13 @@ bool wire_has_come(const struct wire *w)
     return poll(&p, 1, 0) > 0 && p.revents & POLLIN;
 }
 
+/* A pipe's other end is closed: the client says no more, but may still be there to hear. Of a socket that
+ * much is no event, and this one says that both ways are closed. */
+static bool has_only_said_all(const struct wire *w, const struct pollfd *p)
+{
+    return p->fd == w->in && w->in != w->out && !w->in_is_socket && p->revents & POLLHUP;
+}
+
 enum wire_pause wire_pause_with(struct wire *w, instant until, enum wire_watch watch, struct pollfd *fds,
                                 size_t n)
 {
@@ -155,6 +162,12 @@ enum wire_pause wire_pause_with(struct wire *w, instant until, enum wire_watch w
         int r = poll(fds, 1 + n, stopped ? 0 : deadline_left_ms(until, now));
         if (stopped)
             end(w, WIRE_STOPPED);
+        if (!stopped && r > 0 && has_only_said_all(w, &fds[0])) {
+            if (fds[0].revents & POLLIN)
+                return WIRE_TALK;
+            fds[0] = (struct pollfd){.fd = w->out}; /* shows when nobody is left to hear */
+            continue;
+        }
         if (stopped || (r > 0 && fds[0].revents & ~POLLIN))
             return WIRE_GONE;
         if (r > 0)

@@ -809,6 +809,26 @@ START_TEST(change)
 }
 END_TEST
 
+/* Through pipes, as inside of TLS: who says no more may still wait for what is said. */
+START_TEST(pause_behind_the_last_word)
+{
+    int in_pipe[2], out_pipe[2];
+    const instant soon = deadline_after(deadline_now(), SECOND / 20);
+
+    ck_assert(!pipe(in_pipe) && !pipe(out_pipe));
+    start(in_pipe[0], out_pipe[1]);
+    ck_assert(write(in_pipe[1], "QUIT\r\n", 6) == 6);
+    close(in_pipe[1]);
+    ck_assert_msg(wire_pause(&w, INT64_MAX, WIRE_WATCH_INPUT) == WIRE_TALK, "it did talk");
+    ck_assert_msg(wire_pause(&w, soon, WIRE_WATCH_END) == WIRE_DUE, "the pause is as long as any");
+    struct slice line;
+    ck_assert(wire_line(&w, &line) == 1 && line.n == 4);
+    ck_assert_msg(wire_pause(&w, deadline_now(), WIRE_WATCH_INPUT) == WIRE_DUE, "nothing more to hear");
+    close(out_pipe[0]);
+    ck_assert_msg(wire_pause(&w, INT64_MAX, WIRE_WATCH_END) == WIRE_GONE, "nobody is left");
+}
+END_TEST
+
 static void tests(TCase *t)
 {
     tcase_add_loop_test(t, lines, 0, COUNT(inputs));
@@ -835,6 +855,7 @@ static void tests(TCase *t)
     tcase_add_test(t, forget_moved);
     tcase_add_test(t, forget_little);
     tcase_add_test(t, change);
+    tcase_add_test(t, pause_behind_the_last_word);
 }
 
 UNIT("wire", tests)
