@@ -6,23 +6,12 @@
 #define ERROR_DELAY_MOST (30 * SECOND)
 #define FIRST_BYTES (1 * SECOND) /* for input that poll(2) promised */
 
-/* Up to an AUTH, which may bring a password along; behind one anything may be meant as its answer. */
-static struct slice without_secret(const struct session *s, struct slice said)
-{
-    if (s->auth_said)
-        return (struct slice){"", 0};
-    for (size_t i = 0; i + 4 <= said.n; i++)
-        if (slice_starts(slice_after(said, i), "AUTH"))
-            return (struct slice){said.p, i + 4};
-    return said;
-}
-
 static void log_early(struct session *s, const char *at, struct slice said)
 {
     log_event(&s->log, "early");
     log_string(&s->log, "at", at);
     log_number(&s->log, "bytes", said.n);
-    log_bytes(&s->log, "data", without_secret(s, said));
+    log_bytes(&s->log, "data", session_without_secret(s, said));
     log_end(&s->log);
 }
 
@@ -116,7 +105,7 @@ const struct reply *pace_foreign(struct session *s, struct slice line)
     log_event(&s->log, "foreign");
     log_string(&s->log, "what", what);
     log_number(&s->log, "bytes", line.n);
-    log_bytes(&s->log, "data", without_secret(s, line));
+    log_bytes(&s->log, "data", session_without_secret(s, line));
     log_end(&s->log);
     return &reply_foreign;
 }

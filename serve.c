@@ -139,10 +139,11 @@ static const struct reply *check_argument(enum argument wanted, struct slice arg
     return wanted == NEEDED && !argument.n ? &reply_argument : NULL;
 }
 
-/* What the log may tell of a command's name: behind an AUTH, one that is none may be a password. */
+/* What the log may tell of a command's name: one that is none may be a password, or be written together with
+ * one. */
 static struct slice known_verb(const struct session *s, const struct verb *v, struct slice verb)
 {
-    return v ? slice_of(v->name) : s->auth_said ? (struct slice){"", 0} : verb;
+    return v ? slice_of(v->name) : session_without_secret(s, verb);
 }
 
 /* Every RCPT, and any other command that was refused. Where it was not run, its argument is logged as it
@@ -263,12 +264,12 @@ static void end_by_wire(struct session *s)
 /* What VERBOSE shows of a line: never a password. */
 static void log_input(struct session *s, struct slice line)
 {
-    struct command c = command_parse(line);
-    const struct verb *v = find_verb(c.verb);
-    bool secret = slice_is(c.verb, "AUTH") || (s->auth_said && !v);
+    const struct verb *v = find_verb(command_parse(line).verb);
 
+    if (!v || v->run == auth_command)
+        line = v ? slice_of(v->name) : session_without_secret(s, line);
     log_event(&s->log, "in");
-    log_bytes(&s->log, "data", secret ? known_verb(s, v, c.verb) : line);
+    log_bytes(&s->log, "data", line);
     log_end(&s->log);
 }
 

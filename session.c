@@ -98,6 +98,16 @@ void session_log_security(struct session *s)
         log_bytes(&s->log, "user", (struct slice){s->user, s->user_len});
 }
 
+struct slice session_without_secret(const struct session *s, struct slice said)
+{
+    if (s->auth_said)
+        return (struct slice){"", 0};
+    for (size_t i = 0; i + 4 <= said.n; i++)
+        if (slice_starts(slice_after(said, i), "AUTH"))
+            return (struct slice){said.p, i + 4};
+    return said;
+}
+
 void session_log_trouble(struct session *s, const char *step, const char *object, int error, int exit_code)
 {
     log_event(&s->log, "trouble");

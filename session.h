@@ -96,6 +96,10 @@ void session_log_trouble(struct session *s, const char *step, const char *object
 /* Keeps a path for the log: `a` where it could be read, else the argument as it came. Returns the length. */
 size_t session_keep_path(char room[SESSION_PATH], struct slice argument, const struct address *a);
 
+/* What of it may be logged: up to an AUTH, which may bring a password along; behind one anything may be meant
+ * as its answer. */
+struct slice session_without_secret(const struct session *s, struct slice said);
+
 /* TLS, its cipher, and who authenticated, where it is so. */
 void session_log_security(struct session *s);
 

@@ -162,6 +162,7 @@ class Nowhere(unittest.TestCase):
             [f"AUTH PLAIN {plain()}"], [f"auth plain {plain()}"], ["AUTH PLAIN", plain()],
             ["AUTH LOGIN", b64(USER), b64(PASSWORD)], [f"AUTH LOGIN {b64(USER)}", b64(PASSWORD)],
             [f"AUTH CRAM-MD5 {plain()}"], [f"AUTH PLAIN {plain()} x"], [f"AUTH\tPLAIN\t{plain()}"],
+            [f" AUTH PLAIN {plain()}"], [f"AUTHPLAIN {plain()}"], [f"AUTH:{plain()}"],
             [f"AUTH {plain()}"], ["AUTH PLAIN", PASSWORD], ["AUTH LOGIN", USER, PASSWORD],
             [f"AUTH PLAIN {plain()}{'A' * 5000}"], ["AUTH PLAIN", plain() + "A" * 5000],
             ["AUTH LOGIN", "*", b64(PASSWORD), PASSWORD], ["RSET", f"AUTH PLAIN {plain()}", f"AUTH PLAIN {plain()}"],
