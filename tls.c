@@ -78,6 +78,30 @@ static int try_file(const char *step, const char *path)
     return -1;
 }
 
+static bool can_run(const char *path)
+{
+    return !faccessat(AT_FDCWD, path, X_OK, AT_EACCESS); /* access(2) would ask for root */
+}
+
+/* Where execvp looks. */
+static bool is_in_path(const char *name)
+{
+    const char *at = getenv("PATH");
+    char path[TLSIO_PATH];
+
+    if (!at)
+        return true; /* it has folders of its own then */
+    while (*at) {
+        size_t n = strcspn(at, ":");
+        int length = snprintf(path, sizeof path, "%.*s/%s", (int)n, at, name);
+        if (n && length < (int)sizeof path && can_run(path))
+            return true;
+        at += n + (at[n] == ':');
+    }
+    errno = ENOENT;
+    return false;
+}
+
 /* Opening the files costs little, reading them as TLS does costs more than a session. */
 static int try_files(const struct gate *g)
 {
@@ -89,7 +113,7 @@ static int try_files(const struct gate *g)
     }
     if (try_file("certificate", certificate) || (key && try_file("key", key)))
         return -1;
-    if (!strchr(g->tlsio, '/') || !access(g->tlsio, X_OK))
+    if (strchr(g->tlsio, '/') ? can_run(g->tlsio) : is_in_path(g->tlsio))
         return 0;
     complain("program", g->tlsio, strerror(errno));
     return -1;

@@ -173,6 +173,9 @@ class Offer(unittest.TestCase):
     def test_no_tlsio(self):
         with Wall(tlsio=None) as wall:
             self.check_not_offered(wall, "program", "./postern-tlsio")
+        with self.subTest("not for this user"), Wall() as wall:
+            (wall.path / "postern-tlsio").chmod(0o700 if IS_ROOT else 0o600)
+            self.check_not_offered(wall, "program", "./postern-tlsio")
 
     def test_no_program(self):
         for knobs, code in (({}, 0), ({"UCSPITLS": "-"}, 111)):
@@ -244,6 +247,18 @@ class Ask(unittest.TestCase):
                                      stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=LIMIT, check=False)
             self.assertEqual((process.returncode, process.stderr), (0, b""))
             self.assertTrue(wall.has("tlsio.args"))
+
+    def test_not_in_path(self):
+        """Without it TLS is not offered there, too."""
+        for folders in ("", ":/nowhere", "::"):
+            with self.subTest(folders), Wall(tlsio=None) as wall:
+                process = subprocess.run(["sh", "-c", 'exec postern-tls "$@"', "sh", *FLAGS, "./program"],
+                                         cwd=wall.path, env=environment(CERTFILE="cert", PATH=f"/usr/bin:/bin:{wall.path}{folders}"),
+                                         stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=LIMIT, check=False)
+                self.assertEqual(process.returncode, 7)
+                self.assertEqual(Log(process.stderr).one("gate", step="program", object="postern-tlsio")["error"],
+                                 "No such file or directory")
+                self.assertNotIn("SSLCTLFD", wall.env_of("program"))
 
 
 class Implicit(unittest.TestCase):
