@@ -148,9 +148,9 @@ static const struct reply *authenticate(struct session *s, struct slice argument
     struct slice name = argument, initial;
 
     prctl(PR_SET_DUMPABLE, 0); /* no core, whatever becomes of us */
-    const char *space = memchr(argument.p, ' ', argument.n);
-    name.n = space ? (size_t)(space - argument.p) : argument.n;
-    initial = slice_after(argument, name.n + (space ? 1 : 0));
+    for (name.n = 0; name.n < argument.n && argument.p[name.n] != ' ' && argument.p[name.n] != '\t';)
+        name.n++;
+    initial = slice_after(argument, name.n < argument.n ? name.n + 1 : name.n);
     const struct mechanism *m = find_mechanism(name);
     if (!m)
         return name.n ? &reply_auth_mechanism : &reply_argument;

@@ -229,7 +229,8 @@ static void await_handshake(struct ucspitls *u)
 
     name_client();
     if (ucspitls_hear(u, deadline_after(deadline_now(), HANDSHAKE), &facts) < 0)
-        _exit(EXIT_OK); /* postern-tlsio has said why */
+        _exit(EXIT_OK);   /* postern-tlsio has said why */
+    unsetenv("SSLCTLFD"); /* of whoever was in front: TLS is on, and is not to be asked for again */
     if (ucspitls_switch(u) < 0)
         die(EXIT_TROUBLE, "channels", "dup2", errno);
     set("SSL_PROTOCOL", facts.protocol);

@@ -269,7 +269,7 @@ class Implicit(unittest.TestCase):
         with Wall('#!/bin/sh\nread -r line; echo "$line" >program.read; echo from the program\n' + PROGRAM) as wall:
             os.mkfifo(wall.path / "hold", 0o644)
             os.chmod(wall.path / "hold", 0o666)
-            with wall.start("-i", TCPREMOTEIP="192.0.2.7") as process:
+            with wall.start("-i", TCPREMOTEIP="192.0.2.7", SSLCTLFD="9") as process:
                 await_that(lambda: wall.has("tlsio.args"), "the cipher is at work")
                 self.assertFalse(wall.has("program.read"))
                 (wall.path / "hold").write_text("go\n")
