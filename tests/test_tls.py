@@ -1106,7 +1106,10 @@ class Offered(ChainCase):
                 self.assertTrue(version == TLS1_3 and session is None or
                                 (session.id, session.has_ticket) == (b"", False), session)
                 client.quit()
-        said = self.ask(server, "-tls1_2", said=b"R\n")
+        for _ in range(20):  # a banner that crosses the wish makes openssl give up by itself
+            said = self.ask(server, "-tls1_2", said=b"R\n")
+            if "unexpected record" not in said:
+                break
         self.assertIn("RENEGOTIATING", said)
         self.assertIn("no renegotiation", said)
         self.assertIn("Secure Renegotiation IS supported", said)
