@@ -1,3 +1,4 @@
+#define _DEFAULT_SOURCE /* explicit_bzero */
 #include "auth.h"
 
 #include "checkpassword.h"
@@ -5,6 +6,7 @@
 #include "sasl.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/prctl.h>
 
 #define CHECK_TIME (30 * SECOND) /* for the program, if TIMEOUT is not less */
@@ -155,7 +157,7 @@ static const struct reply *authenticate(struct session *s, struct slice argument
     if (!m)
         return name.n ? &reply_auth_mechanism : &reply_argument;
     const struct reply *r = m->run(s, initial, &a) ? check(s, m, &a) : a.failure;
-    sasl_wipe(&a, sizeof a);
+    explicit_bzero(&a, sizeof a);
     return r;
 }
 

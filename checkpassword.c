@@ -1,10 +1,11 @@
+#define _DEFAULT_SOURCE /* explicit_bzero */
 #include "checkpassword.h"
 
 #include "child.h"
-#include "sasl.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -76,7 +77,7 @@ enum checkpassword_result checkpassword_ask(const char *program, struct slice us
     /* A pipe takes this much at once. It is there before its reader, so nobody has to wait. */
     size_t n = put_question(question, user, password);
     ssize_t written = write(ends[1], question, n);
-    sasl_wipe(question, sizeof question);
+    explicit_bzero(question, sizeof question);
     close(ends[1]);
     int r = written == (ssize_t)n ? start(&c, program, ends[0]) : -1;
     int saved = errno;

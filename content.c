@@ -140,10 +140,8 @@ static void log_message(struct session *s, const char *id, const struct body *b,
 /* The transmission type (RFC 3848, RFC 6531 4.3). */
 static const char *protocol(const struct session *s)
 {
-    static const char *const esmtp[] = {"ESMTP", "ESMTPA", "ESMTPS", "ESMTPSA"}, *const utf8[] = {
-                                                                                     "UTF8SMTP", "UTF8SMTPA",
-                                                                                     "UTF8SMTPS",
-                                                                                     "UTF8SMTPSA"};
+    static const char *const esmtp[] = {"ESMTP", "ESMTPA", "ESMTPS", "ESMTPSA"};
+    static const char *const utf8[] = {"UTF8SMTP", "UTF8SMTPA", "UTF8SMTPS", "UTF8SMTPSA"};
     unsigned kind = (s->tls ? 2U : 0U) + (session_is_authenticated(s) ? 1U : 0U);
 
     return s->transaction.smtputf8 ? utf8[kind] : s->esmtp ? esmtp[kind] : "SMTP";

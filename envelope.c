@@ -40,9 +40,8 @@ static const struct reply *mail_parameter(struct session *s, const struct parame
         *smtputf8 = true;
         return p->value.p ? &reply_bad_parameter : NULL;
     }
-    if (slice_is(p->keyword, "AUTH") && s->config.checkpassword)
-        return p->value.p && is_xtext(p->value) ? NULL
-                                                : &reply_bad_parameter; /* and nobody is trusted with it */
+    if (slice_is(p->keyword, "AUTH") && s->config.checkpassword) /* read, but nobody is trusted with it */
+        return p->value.p && is_xtext(p->value) ? NULL : &reply_bad_parameter;
     return &reply_unknown_parameter;
 }
 

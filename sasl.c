@@ -3,11 +3,6 @@
 
 #include <textcode.h>
 
-void sasl_wipe(void *bytes, size_t n)
-{
-    explicit_bzero(bytes, n);
-}
-
 /* A group of four stands for three octets, less one for each of two equals signs at its end. */
 static size_t padding(struct slice text)
 {
@@ -27,7 +22,7 @@ bool sasl_decode(struct slice text, char out[SASL_MESSAGE], size_t *n)
     copy[text.n] = 0;
     *n = 0;
     size_t taken = text.n ? scan_base64(copy, out, n) : 0;
-    sasl_wipe(copy, text.n);
+    explicit_bzero(copy, text.n);
     return taken == text.n && *n == text.n / 4 * 3 - padding(text);
 }
 

@@ -18,7 +18,4 @@ bool sasl_decode(struct slice text, char out[SASL_MESSAGE], size_t *n);
  * it has not these three. */
 bool sasl_plain(struct slice message, struct slice *authzid, struct slice *authcid, struct slice *password);
 
-/* Bytes that were a secret are gone. */
-void sasl_wipe(void *bytes, size_t n);
-
 #endif

@@ -130,25 +130,12 @@ START_TEST(message)
 }
 END_TEST
 
-START_TEST(wipe)
-{
-    char bytes[] = "0123456789";
-
-    sasl_wipe(bytes + 2, 5);
-    ck_assert(!memcmp(bytes,
-                      "01\0\0\0\0\0"
-                      "789",
-                      sizeof bytes));
-}
-END_TEST
-
 static void tests(TCase *t)
 {
     tcase_add_loop_test(t, text, 0, COUNT(texts));
     tcase_add_loop_test(t, alphabet, 0, 256);
     tcase_add_test(t, longest);
     tcase_add_loop_test(t, message, 0, COUNT(messages));
-    tcase_add_test(t, wipe);
 }
 
 UNIT("sasl", tests)
