@@ -190,6 +190,8 @@ int wire_line(struct wire *w, struct slice *line)
     char *const base = w->room->in + WIRE_HEADROOM;
     bool too_long = false;
     size_t seen = 0; /* of what is buffered: known to hold no line end */
+    instant until =
+        INT64_MAX; /* for the line, from the first wait on: a few bytes now and then earn no more */
 
     if (w->end == WIRE_STOPPED || w->end == WIRE_TIMEOUT)
         return -1; /* whatever is buffered */
@@ -215,7 +217,9 @@ int wire_line(struct wire *w, struct slice *line)
         if (w->next != base)
             w->next = memmove(base, w->next, w->have);
         wire_flush(w);
-        size_t got = fill(w, base + w->have, WIRE_IN - w->have, INT64_MAX);
+        if (until == INT64_MAX)
+            until = deadline_after(deadline_now(), w->patience);
+        size_t got = fill(w, base + w->have, WIRE_IN - w->have, until);
         if (!got)
             return -1;
         w->have += got;

@@ -37,7 +37,7 @@ struct wire {
     int in, out;
     bool in_is_socket, out_is_socket;
     enum wire_end end;
-    int64_t patience; /* nanoseconds for one read or write */
+    int64_t patience; /* nanoseconds for a line, for a chunk, for a write */
     instant limit;    /* of the whole session */
     char *next;       /* input not taken yet: [next, next + have) */
     size_t have, out_len;
