@@ -23,12 +23,38 @@ static bool is_trace_field(const struct body *b)
 /* What stands in the text of this line may matter still. */
 static bool watches(const struct body *b)
 {
-    return b->in_header && b->field_len < sizeof b->field;
+    return b->in_header && (b->field_len < sizeof b->field || b->takes_id);
+}
+
+static bool is_message_id(const struct body *b)
+{
+    static const char name[] = "message-id:";
+    const size_t n = sizeof name - 1;
+
+    return b->field_len == n && case_equalb(b->field, n, name);
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* The value may begin on the next line (RFC 5322 2.2.3); once there is any of it, its line's end ends it. */
+static void take_id(struct body *b, char c)
+{
+    if (c == '\n')
+        b->takes_id = !b->id_len;
+    else if (!b->field_len && !is_blank(c))
+        b->takes_id = false; /* the next field */
+    else if (b->id_len < BODY_ID && (b->id_len || !is_blank(c)))
+        b->id[b->id_len++] = c;
 }
 
 /* One byte of the stored message, seen only for the sake of the header. */
 static void watch_header(struct body *b, char c)
 {
+    if (b->takes_id)
+        take_id(b, c);
     if (c == '\n') {
         b->hops += is_trace_field(b);
         if (!b->field_len)
@@ -36,6 +62,7 @@ static void watch_header(struct body *b, char c)
         b->field_len = 0;
     } else if (b->field_len < sizeof b->field) {
         b->field[b->field_len++] = c;
+        b->takes_id |= c == ':' && !b->id_len && is_message_id(b);
     }
 }
 

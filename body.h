@@ -16,12 +16,17 @@
  * one step is written by the next. */
 enum { BODY_HEADROOM = 1 };
 
+enum { BODY_ID = 250 }; /* octets of a Message-ID that are kept */
+
 enum body_place { BODY_BOL, BODY_TEXT, BODY_CR, BODY_DOT, BODY_DOT_CR, BODY_END };
 
 struct body {
     enum body_place place; /* where the next byte falls, as SMTP counts lines */
     bool in_header;        /* the empty line has not come yet */
     bool has_nul, has_bare_lf;
+    bool takes_id;           /* the value of Message-ID is being read */
+    unsigned char id_len;    /* of the first Message-ID; 0: none came */
+    char id[BODY_ID];        /* its value as it came, without white space before it */
     unsigned char field_len; /* bytes of the header line's start held in `field` */
     char field[13];
     unsigned hops; /* Received and Delivered-To fields seen */

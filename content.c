@@ -11,10 +11,9 @@
 
 static_assert((int)WIRE_HEADROOM >= (int)BODY_HEADROOM, "the body is converted in place");
 
+enum { LISTED_MOST = 900 }; /* octets of the field that names the lists: a line has 998 (RFC 5322 2.1.1) */
+
 /* A message that is too big is read to its end, so that the client hears why; up to here. */
-enum {
-    LISTED_MOST = 900
-}; /* octets of the field that names the lists: a header line has 998 (RFC 5322 2.1.1) */
 #define EXCESS (UINT64_C(64) << 20)
 #define MINRATE_GRACE (30 * SECOND)
 
@@ -127,6 +126,8 @@ static void log_message(struct session *s, const char *id, const struct body *b,
     log_string(&s->log, "id", id);
     log_number(&s->log, "size", b->size);
     log_number(&s->log, "nrcpt", t->recipients);
+    if (b->id_len)
+        log_bytes(&s->log, "msgid", (struct slice){b->id, b->id_len});
     log_string(&s->log, "place", delivery_place(&s->delivery, t));
     log_seconds(&s->log, "took", deadline_now() - start);
     session_log_security(s);
@@ -214,10 +215,9 @@ const struct reply *content_data(struct session *s, struct slice argument)
             r = commit(s, id);
     }
     log_message(s, id, &body, start, r);
-    if (r && !r->reason) {
-        s->messages++;
+    s->messages += r && !r->reason;
+    if (body.place == BODY_END)
         s->noops = 0;
-    }
     transaction_reset(t);
     return r;
 }

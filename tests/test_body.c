@@ -253,6 +253,51 @@ START_TEST(message)
 }
 END_TEST
 
+#define L50 "0123456789.0123456789.0123456789.0123456789.012345"
+#define L250 L50 L50 L50 L50 L50
+
+/* The Message-ID, for the log. */
+static const struct {
+    const char *name;
+    struct text input;
+    const char *want, *why;
+} ids[] = {
+    {"none", S("Subject: x\r\n\r\nMessage-ID: <a@b>" END), "", "only the header counts"},
+    {"plain", S("Message-ID: <a@b>\r\nSubject: x" END), "<a@b>", "RFC 5322 3.6.4"},
+    {"any case", S("MESSAGE-id:<a@b>" END), "<a@b>", "and no blank"},
+    {"later", S("A: b\r\nMessage-Id: \t <a@b>\r\n\r\ntext" END), "<a@b>", "blanks before it go"},
+    {"on the next line", S("Message-ID:\r\n <a@b>\r\nX: y" END), "<a@b>", "RFC 5322 2.2.3"},
+    {"two lines on", S("Message-ID: \r\n \r\n\t<a@b>\r\nX: y" END), "<a@b>", "folded twice"},
+    {"continued", S("Message-ID: <a@b>\r\n <c@d>\r\nX: y" END), "<a@b>", "the first line has it"},
+    {"empty", S("Message-ID:\r\nX: <a@b>" END), "", "the next field is another"},
+    {"empty at the end", S("Message-ID:\r\n\r\n <a@b>" END), "", "the body is another"},
+    {"twice", S("Message-ID: <a@b>\r\nMessage-ID: <c@d>" END), "<a@b>", "the first"},
+    {"empty, then another", S("Message-ID:\r\nMessage-ID: <c@d>" END), "<c@d>", "the first that is one"},
+    {"longer name", S("Message-IDs: <a@b>\r\nX-Message-ID: <a@b>" END), "", "the whole name"},
+    {"folded name", S("A: b\r\n Message-ID: <a@b>" END), "", "a continuation is no field"},
+    {"stuffed", S("..Message-ID: <a@b>\r\n.Message-ID: <c@d>" END), "<c@d>", "as it is stored"},
+    {"longest", S("Message-ID: " L250 END), L250, "as much as is kept"},
+    {"too long", S("Message-ID: " L250 "x\r\nMessage-ID: <a@b>" END), L250, "and no more"},
+};
+
+START_TEST(id)
+{
+    const struct text in = ids[_i].input;
+
+    for (size_t split = 0; split < in.n; split++) {
+        char *out = malloc(BODY_HEADROOM + in.n);
+        struct body b;
+        size_t made, taken;
+        body_init(&b);
+        taken = body_step(&b, in.p, split, out, &made);
+        body_step(&b, in.p + taken, in.n - taken, out, &made);
+        MUST(b.id_len == strlen(ids[_i].want) && !memcmp(b.id, ids[_i].want, b.id_len), "%s: %s: \"%.*s\"",
+             ids[_i].name, ids[_i].why, (int)b.id_len, b.id);
+        free(out);
+    }
+}
+END_TEST
+
 /* Beginnings: the end has not come, and what is held back is no more than BODY_HEADROOM and a dot. */
 static const struct {
     const char *name;
@@ -366,6 +411,7 @@ END_TEST
 static void tests(TCase *t)
 {
     tcase_add_loop_test(t, message, 0, COUNT(messages));
+    tcase_add_loop_test(t, id, 0, COUNT(ids));
     tcase_add_loop_test(t, beginning, 0, COUNT(beginnings));
     tcase_add_test(t, after_the_end);
     tcase_add_test(t, lengths);
