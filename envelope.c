@@ -4,6 +4,8 @@
 #include "door.h"
 #include "pace.h"
 
+#include <limits.h>
+
 static bool is_hex(char c)
 {
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'F');
@@ -22,26 +24,76 @@ static bool is_xtext(struct slice text)
     return text.n > 0;
 }
 
-/* SIZE, BODY, SMTPUTF8 and AUTH (RFC 1870, 6152, 6531, 4954). */
-static const struct reply *mail_parameter(struct session *s, const struct parameter *p, bool *smtputf8)
+static bool is_number(struct slice text)
+{
+    for (size_t i = 0; i < text.n; i++)
+        if (text.p[i] < '0' || text.p[i] > '9')
+            return false;
+    return text.n > 0;
+}
+
+/* RFC 1870. What is more than can be counted is too big, not wrong. */
+static const struct reply *take_size(const struct session *s, struct slice value)
 {
     unsigned long long size;
 
-    if (slice_is(p->keyword, "SIZE")) {
-        if (!p->value.p || !command_number(p->value, &size))
+    if (!is_number(value))
+        return &reply_bad_parameter;
+    while (value.n > 1 && *value.p == '0')
+        value = slice_after(value, 1);
+    if (!command_number(value, &size))
+        size = ULLONG_MAX;
+    return s->config.databytes && size > s->config.databytes ? &reply_too_big : NULL;
+}
+
+/* RFC 6152 */
+static const struct reply *take_body(const struct session *s, struct slice value)
+{
+    (void)s;
+    return slice_is(value, "7BIT") || slice_is(value, "8BITMIME") ? NULL : &reply_bad_parameter;
+}
+
+/* RFC 6531 */
+static const struct reply *take_smtputf8(const struct session *s, struct slice value)
+{
+    if (s->config.qmailqueue)
+        return &reply_unknown_parameter;
+    return value.p ? &reply_bad_parameter : NULL;
+}
+
+/* RFC 4954. It is read, but nobody is trusted with it. */
+static const struct reply *take_auth(const struct session *s, struct slice value)
+{
+    if (!s->config.checkpassword)
+        return &reply_unknown_parameter;
+    return is_xtext(value) ? NULL : &reply_bad_parameter;
+}
+
+enum { SIZE, BODY, SMTPUTF8, AUTH, PARAMETERS };
+
+/* A further parameter of MAIL is one function above and one row here. */
+static const struct {
+    const char *keyword;
+    const struct reply *(*take)(const struct session *s, struct slice value); /* value.p NULL: no `=` */
+} parameters[PARAMETERS] = {
+    [SIZE] = {"SIZE", take_size},
+    [BODY] = {"BODY", take_body},
+    [SMTPUTF8] = {"SMTPUTF8", take_smtputf8},
+    [AUTH] = {"AUTH", take_auth},
+};
+
+/* Each may stand once (RFC 5321 4.1.1.11). `said` has a bit for each that did. */
+static const struct reply *mail_parameter(const struct session *s, const struct parameter *p, unsigned *said)
+{
+    for (unsigned i = 0; i < PARAMETERS; i++) {
+        if (!slice_is(p->keyword, parameters[i].keyword))
+            continue;
+        const struct reply *r = parameters[i].take(s, p->value);
+        if (!r && *said & 1U << i)
             return &reply_bad_parameter;
-        return s->config.databytes && size > s->config.databytes ? &reply_too_big : NULL;
+        *said |= 1U << i;
+        return r;
     }
-    if (slice_is(p->keyword, "BODY")) {
-        bool known = p->value.p && (slice_is(p->value, "7BIT") || slice_is(p->value, "8BITMIME"));
-        return known ? NULL : &reply_bad_parameter;
-    }
-    if (slice_is(p->keyword, "SMTPUTF8") && !s->config.qmailqueue) {
-        *smtputf8 = true;
-        return p->value.p ? &reply_bad_parameter : NULL;
-    }
-    if (slice_is(p->keyword, "AUTH") && s->config.checkpassword) /* read, but nobody is trusted with it */
-        return p->value.p && is_xtext(p->value) ? NULL : &reply_bad_parameter;
     return &reply_unknown_parameter;
 }
 
@@ -50,7 +102,7 @@ const struct reply *envelope_mail(struct session *s, struct slice argument)
     struct address sender;
     struct parameter p;
     enum parameter_found found;
-    bool smtputf8 = false;
+    unsigned said = 0;
 
     bool has_path = command_path(&argument, "FROM:");
     s->from_len = session_keep_path(s->from, argument, NULL);
@@ -60,18 +112,20 @@ const struct reply *envelope_mail(struct session *s, struct slice argument)
         return &reply_bad_sender;
     s->from_len = session_keep_path(s->from, argument, &sender);
     while ((found = command_parameter(&argument, &p)) == PARAMETER_OK) {
-        const struct reply *r = mail_parameter(s, &p, &smtputf8);
+        const struct reply *r = mail_parameter(s, &p, &said);
         if (r)
             return r;
     }
     if (found == PARAMETER_BAD)
         return &reply_bad_parameter;
+    const bool smtputf8 = said & 1U << SMTPUTF8;
     if (sender.utf8 && !smtputf8)
         return &reply_needs_smtputf8;
     const struct reply *refusal = door_ask(s, STAGE_MAIL, &(struct visit){.sender = &sender});
     if (refusal)
         return refusal;
     transaction_begin(&s->transaction, &sender, smtputf8);
+    s->excess = 0;
     return &reply_sender_ok;
 }
 
