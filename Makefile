@@ -23,7 +23,7 @@ TLS_LIBS     ?= -lssl -lcrypto
 
 # A program is its rooms, the first of which has its main, and its libraries where they are not the common ones.
 PROGRAMS = postern-smtpd postern-cdb postern-dnsbl postern-checkpw postern-tls postern-tlsio
-postern-smtpd   = smtpd why serve content envelope auth starttls door pace lists foreign dnsbl dnslist session reply \
+postern-smtpd   = smtpd why serve content envelope auth starttls door pace lists discreet foreign dnsbl dnslist session reply \
                   delivery spool maildir qqueue checkpassword child sasl ucspitls trace transaction table place client \
                   config knob log wire body command address ip deadline
 postern-cdb     = mkcdb replace entry pwhash place address command ip

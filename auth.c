@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+enum { TRIED_MOST = 64 }; /* octets of a name that is logged */
+
 #define CHECK_TIME (30 * SECOND) /* for the program, if TIMEOUT is not less */
 
 /* One attempt. All of it is wiped at the end. */
@@ -109,6 +111,17 @@ static void accept_user(struct session *s, const struct mechanism *m, struct sli
     log_end(&s->log);
 }
 
+/* Whose password was wrong, for the log: only what came as the name, and little of one that is none. */
+static void note_failure(struct session *s, struct slice user)
+{
+    const char *space = user.n ? memchr(user.p, ' ', user.n) : NULL;
+
+    if (space)
+        user.n = (size_t)(space - user.p);
+    s->tried_len = user.n < TRIED_MOST ? user.n : TRIED_MOST;
+    memcpy(s->user, user.p, s->tried_len);
+}
+
 static const struct reply *check(struct session *s, const struct mechanism *m, const struct attempt *a)
 {
     int64_t patience = s->config.timeout < CHECK_TIME ? s->config.timeout : CHECK_TIME;
@@ -156,7 +169,10 @@ static const struct reply *authenticate(struct session *s, struct slice argument
     const struct mechanism *m = find_mechanism(name);
     if (!m)
         return name.n ? &reply_auth_mechanism : &reply_argument;
+    a.user = (struct slice){"", 0};
     const struct reply *r = m->run(s, initial, &a) ? check(s, m, &a) : a.failure;
+    if (r == &reply_auth_failed || r == &reply_auth_trouble)
+        note_failure(s, a.user);
     explicit_bzero(&a, sizeof a);
     return r;
 }

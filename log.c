@@ -9,11 +9,18 @@ void log_init(struct log *l, struct log_room *room, int fd)
     l->room = room;
     l->fd = fd;
     l->prefix_len = l->len = 0;
+    l->heard = NULL;
+    l->spent = l->left_out = 0;
 }
 
-static bool is_bare(struct slice value)
+void log_bound(struct log *l, const uint64_t *heard)
 {
-    if (!value.n || value.n > LOG_VALUE)
+    l->heard = heard;
+}
+
+static bool is_bare(struct slice value, size_t most)
+{
+    if (!value.n || value.n > most)
         return false;
     for (size_t i = 0; i < value.n; i++) {
         char c = value.p[i];
@@ -43,13 +50,13 @@ static size_t escape(char *out, unsigned char c)
     return 4;
 }
 
-size_t log_quote(char *out, size_t room, struct slice value)
+static size_t quote(char *out, size_t room, struct slice value, size_t most)
 {
     static const char cut[] = "\"...";
     const size_t longest = 4, tail = sizeof cut - 1;
     size_t n = 0, i;
 
-    if (is_bare(value)) {
+    if (is_bare(value, most)) {
         if (value.n > room)
             return 0;
         memcpy(out, value.p, value.n);
@@ -58,15 +65,20 @@ size_t log_quote(char *out, size_t room, struct slice value)
     if (room < 1 + longest + tail)
         return 0;
     out[n++] = '"';
-    for (i = 0; i < value.n && i < LOG_VALUE && n + longest + tail <= room; i++)
+    for (i = 0; i < value.n && i < most && n + longest + tail <= room; i++)
         n += escape(out + n, (unsigned char)value.p[i]);
     size_t end = i < value.n ? tail : 1;
     memcpy(out + n, cut, end);
     return n + end;
 }
 
+size_t log_quote(char *out, size_t room, struct slice value)
+{
+    return quote(out, room, value, LOG_VALUE);
+}
+
 /* Appends ` key=value`, or nothing where it does not fit. Returns the new length. */
-static size_t put_pair(char *buf, size_t len, size_t room, const char *key, struct slice value)
+static size_t put_pair(char *buf, size_t len, size_t room, const char *key, struct slice value, size_t most)
 {
     size_t k = strlen(key), n = len;
 
@@ -76,13 +88,13 @@ static size_t put_pair(char *buf, size_t len, size_t room, const char *key, stru
     memcpy(buf + n, key, k);
     n += k;
     buf[n++] = '=';
-    size_t v = log_quote(buf + n, room - n, value);
+    size_t v = quote(buf + n, room - n, value, most);
     return v ? n + v : len;
 }
 
 void log_common(struct log *l, const char *key, struct slice value)
 {
-    l->prefix_len = put_pair(l->prefix, l->prefix_len, sizeof l->prefix, key, value);
+    l->prefix_len = put_pair(l->prefix, l->prefix_len, sizeof l->prefix, key, value, LOG_VALUE);
 }
 
 static void append(struct log *l, struct slice bytes)
@@ -99,9 +111,14 @@ void log_event(struct log *l, const char *event)
     append(l, (struct slice){l->prefix, l->prefix_len});
 }
 
+void log_some(struct log *l, const char *key, struct slice value, size_t most)
+{
+    l->len = put_pair(l->room->line, l->len, sizeof l->room->line - 1, key, value, most);
+}
+
 void log_bytes(struct log *l, const char *key, struct slice value)
 {
-    l->len = put_pair(l->room->line, l->len, sizeof l->room->line - 1, key, value);
+    log_some(l, key, value, LOG_VALUE);
 }
 
 void log_string(struct log *l, const char *key, const char *value)
@@ -135,6 +152,18 @@ void log_seconds(struct log *l, const char *key, int64_t nanoseconds)
 }
 
 void log_end(struct log *l)
+{
+    uint64_t sum = l->spent + l->len + 1 + LOG_STAMP;
+
+    if (l->heard && sum > LOG_FREE + LOG_FACTOR * *l->heard) {
+        l->left_out++;
+        return;
+    }
+    l->spent = sum;
+    log_end_always(l);
+}
+
+void log_end_always(struct log *l)
 {
     l->room->line[l->len++] = '\n';
     ssize_t ignored = write(l->fd, l->room->line, l->len);

@@ -1,5 +1,6 @@
 #include "pace.h"
 
+#include "discreet.h"
 #include "foreign.h"
 #include "lists.h"
 
@@ -11,7 +12,7 @@ static void log_early(struct session *s, const char *at, struct slice said)
     log_event(&s->log, "early");
     log_string(&s->log, "at", at);
     log_number(&s->log, "bytes", said.n);
-    log_bytes(&s->log, "data", session_without_secret(s, said));
+    log_bytes(&s->log, "data", session_discreet(s, said));
     log_end(&s->log);
 }
 
@@ -105,7 +106,7 @@ const struct reply *pace_foreign(struct session *s, struct slice line)
     log_event(&s->log, "foreign");
     log_string(&s->log, "what", what);
     log_number(&s->log, "bytes", line.n);
-    log_bytes(&s->log, "data", session_without_secret(s, line));
+    log_bytes(&s->log, "data", s->secret_announced ? slice_of("") : discreet_foreign(line));
     log_end(&s->log);
     return &reply_foreign;
 }

@@ -17,7 +17,6 @@ REPLY(reply_sender_ok, NULL, "250 2.1.0 Sender ok");
 REPLY(reply_recipient_ok, NULL, "250 2.1.5 Recipient ok");
 REPLY(reply_go_ahead, NULL, "354 End data with <CR><LF>.<CR><LF>");
 REPLY(reply_bye, NULL, "221 2.0.0 Bye");
-REPLY(reply_help, NULL, "214 2.0.0 HELO EHLO STARTTLS AUTH MAIL RCPT DATA RSET NOOP QUIT VRFY HELP");
 REPLY(reply_vrfy, NULL, "252 2.5.2 Send some mail and see");
 REPLY(reply_tls_ready, NULL, "220 2.0.0 Ready to start TLS");
 REPLY(reply_auth_ok, NULL, "235 2.7.0 Authenticated");

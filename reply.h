@@ -17,7 +17,6 @@ REPLY(reply_sender_ok);
 REPLY(reply_recipient_ok);
 REPLY(reply_go_ahead);
 REPLY(reply_bye);
-REPLY(reply_help);
 REPLY(reply_vrfy);
 
 REPLY(reply_tls_ready);

@@ -3,6 +3,7 @@
 #include "auth.h"
 #include "command.h"
 #include "content.h"
+#include "discreet.h"
 #include "door.h"
 #include "envelope.h"
 #include "lists.h"
@@ -10,6 +11,12 @@
 #include "starttls.h"
 
 #include <fmt.h>
+
+enum {
+    OVERSHOOT = 1000, /* 4xx replies to RCPT in a session that are no errors: a client may try all it has */
+    LOGGED_HELO = 64, /* octets of the HELO name in the line of a command */
+    LOGGED_FROM = 128 /* of the sender in that of a recipient */
+};
 
 static const struct reply *in_text(struct session *s, size_t n)
 {
@@ -52,9 +59,9 @@ static const struct reply *rset(struct session *s, struct slice argument)
 
 static const struct reply *noop(struct session *s, struct slice argument)
 {
+    (void)s;
     (void)argument;
-    s->noops++;
-    return s->config.maxnoops && s->noops > s->config.maxnoops ? &reply_noops : &reply_ok;
+    return &reply_ok;
 }
 
 static const struct reply *quit(struct session *s, struct slice argument)
@@ -70,19 +77,29 @@ static bool too_many_vrfys(struct session *s)
     return s->config.maxvrfys && s->vrfys > s->config.maxvrfys;
 }
 
+/* An atom, or a string in quotes, which must be closed. */
+static bool is_string(struct slice s)
+{
+    if (*s.p != '"')
+        return true;
+    for (size_t i = 1; i < s.n; i++)
+        if (s.p[i] == '\\')
+            i++;
+        else if (s.p[i] == '"')
+            return i + 1 == s.n;
+    return false;
+}
+
 /* A mailbox, in brackets or not, or a user's name (RFC 5321 3.5.1). */
 static const struct reply *vrfy(struct session *s, struct slice argument)
 {
     struct address a;
-    struct parameter utf8 = {0};
 
     if (too_many_vrfys(s))
         return &reply_vrfys;
-    if (memchr(argument.p, '@', argument.n) || *argument.p == '<') {
-        if (address_parse(argument, ADDRESS_FORWARD, &a, &argument))
-            return &reply_bad_mailbox;
-        command_parameter(&argument, &utf8);
-    }
+    bool is_name = !memchr(argument.p, '@', argument.n) && *argument.p != '<';
+    if (is_name ? !is_string(argument) : address_parse(argument, ADDRESS_FORWARD, &a, &argument) != NULL)
+        return &reply_bad_mailbox;
     return &reply_vrfy;
 }
 
@@ -92,11 +109,17 @@ static const struct reply *expn(struct session *s, struct slice argument)
     return too_many_vrfys(s) ? &reply_vrfys : &reply_unimplemented;
 }
 
+/* Names what can be had here and now. */
 static const struct reply *help(struct session *s, struct slice argument)
 {
-    (void)s;
     (void)argument;
-    return &reply_help;
+    size_t n = fmt_str(s->text, "214 2.0.0 HELO EHLO");
+    if (starttls_is_offered(s))
+        n += fmt_str(s->text + n, " STARTTLS");
+    if (auth_is_offered(s))
+        n += fmt_str(s->text + n, " AUTH");
+    n += fmt_str(s->text + n, " MAIL RCPT DATA RSET NOOP QUIT VRFY HELP");
+    return in_text(s, n);
 }
 
 static const struct reply *unimplemented(struct session *s, struct slice argument)
@@ -114,9 +137,15 @@ struct verb {
     const struct reply *(*run)(struct session *s, struct slice argument);
     enum state state;
     enum argument argument;
-    bool turn;        /* the client must wait for the reply */
-    bool plain;       /* it may be said before a TLS that is demanded (RFC 3207 4) */
+    unsigned flags;
     enum stage stage; /* of the checks made before it is run */
+};
+
+/* Flags of a verb. */
+enum {
+    TURN = 1,  /* the client must wait for the reply */
+    PLAIN = 2, /* it may be said before a TLS that is demanded (RFC 3207 4) */
+    IDLE = 4   /* by itself it moves no mail: MAXNOOPS bounds it */
 };
 
 static const struct reply *check_state(const struct session *s, enum state needed)
@@ -143,41 +172,78 @@ static const struct reply *check_argument(enum argument wanted, struct slice arg
  * one. */
 static struct slice known_verb(const struct session *s, const struct verb *v, struct slice verb)
 {
-    return v ? slice_of(v->name) : session_without_secret(s, verb);
+    return v ? slice_of(v->name) : session_discreet(s, verb);
 }
 
-/* Every RCPT, and any other command that was refused. Where it was not run, its argument is logged as it
- * came. */
+/* The commands that name a sender or a recipient. Where one was not run, its argument is logged as it came.
+ */
+static void log_path(struct session *s, bool rcpt, struct slice argument, bool run)
+{
+    struct slice from = {s->from, s->from_len}, to = {s->to, s->to_len};
+
+    if (!rcpt) {
+        log_bytes(&s->log, "from", discreet_words(run ? from : argument));
+        return;
+    }
+    log_some(&s->log, "from", discreet_words(from), LOGGED_FROM);
+    log_bytes(&s->log, "to", discreet_words(run ? to : argument));
+}
+
+/* Of the recipients too many for a transaction one says it all. */
+static bool is_said_already(struct session *s, const struct reply *r)
+{
+    if (r != &reply_too_many_recipients || !s->excess++)
+        return false;
+    s->log.left_out++;
+    return true;
+}
+
+/* Every RCPT, and any other command that was refused. */
 static void log_command(struct session *s, const struct verb *v, struct command c, bool run,
                         const struct reply *r)
 {
     bool mail = v && v->run == envelope_mail, rcpt = v && v->run == envelope_rcpt;
-    struct slice from = {s->from, s->from_len}, to = {s->to, s->to_len};
 
-    if (!r->reason && !rcpt)
+    if ((!r->reason && !rcpt) || is_said_already(s, r))
         return;
     log_event(&s->log, mail ? "mail" : rcpt ? "rcpt" : "command");
     bool greeting = v && v->stage == STAGE_HELO;
-    log_bytes(&s->log, "helo", greeting ? c.argument : session_helo(s));
-    if (mail || rcpt) {
-        log_bytes(&s->log, "from", mail && !run ? c.argument : from);
-        if (rcpt)
-            log_bytes(&s->log, "to", run ? to : c.argument);
-    } else {
+    log_some(&s->log, "helo", discreet_words(greeting ? c.argument : session_helo(s)), LOGGED_HELO);
+    if (mail || rcpt)
+        log_path(s, rcpt, c.argument, run);
+    else
         log_bytes(&s->log, "verb", known_verb(s, v, c.verb));
-    }
+    if (s->tried_len)
+        log_bytes(&s->log, "user", (struct slice){s->user, s->tried_len});
     session_log_reply(s, r);
     log_end(&s->log);
 }
 
-/* An error costs time, and there may be only so many. */
-static const struct reply *count_error(struct session *s, const struct reply *r)
+/* A recipient that is to come again later is no error, unless there is no end of them. */
+static bool is_error(struct session *s, const struct verb *v, const struct reply *r)
 {
-    if (!reply_is_error(r))
+    if (v && v->run == envelope_rcpt && *r->text == '4')
+        return ++s->deferred > OVERSHOOT;
+    return reply_is_error(r);
+}
+
+/* An error costs time, and there may be only so many. */
+static const struct reply *count_error(struct session *s, const struct verb *v, const struct reply *r)
+{
+    if (!is_error(s, v, r))
         return r;
     s->errors++;
     pace_error(s);
     return s->config.maxerrors && s->errors > s->config.maxerrors ? &reply_errors : r;
+}
+
+/* Commands that bring no message, since the last one. NULL: it may be one more. */
+static const struct reply *count_idle(struct session *s, const struct verb *v)
+{
+    if (!(v->flags & IDLE))
+        return NULL;
+    s->noops++;
+    return s->config.maxnoops && s->noops > s->config.maxnoops ? &reply_noops : NULL;
 }
 
 static const struct verb *find_verb(struct slice name);
@@ -190,11 +256,13 @@ static const struct reply *check_command(struct session *s, const struct verb *v
 
     if (s->turned_away && v->run != quit)
         return &reply_turned_away;
-    if (!v->plain && (r = starttls_demand(s)))
+    if (!(v->flags & PLAIN) && (r = starttls_demand(s)))
         return r;
     if ((r = check_state(s, v->state)) || (r = check_argument(v->argument, argument)))
         return r;
-    if (v->turn && (r = pace_turn(s, v->name)))
+    if (v->flags & TURN && (r = pace_turn(s, v->name)))
+        return r;
+    if ((r = count_idle(s, v)))
         return r;
     return v->stage == STAGE_NEVER ? NULL : door_ask(s, v->stage, &visit);
 }
@@ -217,27 +285,29 @@ static void obey(struct session *s, struct slice line)
         session_reply(s, r);
         return;
     }
-    bool auth = v && v->run == auth_command;
-    s->auth_said |= auth; /* if refused, too: its answers may be on the way */
+    bool auth = v && v->run == auth_command, secret = v ? auth : discreet_announces(line);
+    s->tried_len = 0;
+    s->secret_announced |= auth; /* if refused, too: its answers may be on the way */
     r = v ? check_command(s, v, c.argument) : &reply_unknown;
     bool run = v && !r;
     if (run)
         r = v->run(s, c.argument);
     if (!r)
         return; /* the client is gone */
-    r = count_error(s, r);
+    r = count_error(s, v, r);
     if (!run || v->run != content_data) { /* that one logs its message itself, and what it said holds */
         r = over(s) ? over(s) : r;
         log_command(s, v, c, run, r);
     }
-    if (auth || (!v && s->auth_said))
+    s->secret_announced |= secret;
+    if (auth || (!v && s->secret_announced))
         wire_forget(&s->wire);
     session_reply(s, r);
 }
 
 static void refuse_long_line(struct session *s)
 {
-    const struct reply *r = count_error(s, &reply_too_long);
+    const struct reply *r = count_error(s, NULL, &reply_too_long);
 
     r = over(s) ? over(s) : r;
     log_command(s, NULL, (struct command){{"", 0}, {"", 0}}, false, r);
@@ -264,13 +334,11 @@ static void end_by_wire(struct session *s)
 /* What VERBOSE shows of a line: never a password. */
 static void log_input(struct session *s, struct slice line)
 {
-    const struct verb *v = find_verb(command_parse(line).verb);
+    bool known = find_verb(command_parse(line).verb) != NULL;
 
-    if (!v || v->run == auth_command)
-        line = v ? slice_of(v->name) : session_without_secret(s, line);
     log_event(&s->log, "in");
-    log_bytes(&s->log, "data", line);
-    log_end(&s->log);
+    log_bytes(&s->log, "data", known ? discreet_line(line) : session_discreet(s, line));
+    log_end_always(&s->log);
 }
 
 static void log_connect(struct session *s)
@@ -292,7 +360,9 @@ static void log_close(struct session *s)
     log_number(&s->log, "in", s->wire.bytes_in);
     log_number(&s->log, "out", s->wire.bytes_out);
     log_seconds(&s->log, "took", deadline_now() - s->began);
-    log_end(&s->log);
+    if (s->log.left_out)
+        log_number(&s->log, "unlogged", s->log.left_out);
+    log_end_always(&s->log);
 }
 
 static void greet_client(struct session *s)
@@ -356,25 +426,25 @@ void serve(struct session *s)
 
 /* A new command is one function above and one row here. */
 static const struct verb verbs[] = {
-    {"HELO", helo, ANY, NEEDED, true, true, STAGE_HELO},
-    {"EHLO", ehlo, ANY, NEEDED, true, true, STAGE_HELO},
-    {"MAIL", envelope_mail, CLEAR, NEEDED, false, false, STAGE_NEVER},
-    {"RCPT", envelope_rcpt, OPEN, NEEDED, false, false, STAGE_NEVER},
-    {"DATA", content_data, READY, NONE, true, false, STAGE_DATA},
-    {"RSET", rset, ANY, NONE, false, false, STAGE_NEVER},
-    {"NOOP", noop, ANY, OPTIONAL, false, true, STAGE_NEVER},
-    {"QUIT", quit, ANY, NONE, false, true, STAGE_NEVER},
-    {"VRFY", vrfy, ANY, NEEDED, false, false, STAGE_NEVER},
-    {"EXPN", expn, ANY, NEEDED, false, false, STAGE_NEVER},
-    {"HELP", help, ANY, OPTIONAL, false, false, STAGE_NEVER},
-    {"AUTH", auth_command, ANY, OPTIONAL, false, false, STAGE_NEVER},
-    {"STARTTLS", starttls_command, ANY, NONE, false, true, STAGE_NEVER},
-    {"BDAT", unimplemented, ANY, OPTIONAL, false, false, STAGE_NEVER},
-    {"ETRN", unimplemented, ANY, OPTIONAL, false, false, STAGE_NEVER},
-    {"TURN", unimplemented, ANY, OPTIONAL, false, false, STAGE_NEVER},
-    {"SEND", unimplemented, ANY, OPTIONAL, false, false, STAGE_NEVER},
-    {"SOML", unimplemented, ANY, OPTIONAL, false, false, STAGE_NEVER},
-    {"SAML", unimplemented, ANY, OPTIONAL, false, false, STAGE_NEVER},
+    {"HELO", helo, ANY, NEEDED, TURN | PLAIN | IDLE, STAGE_HELO},
+    {"EHLO", ehlo, ANY, NEEDED, TURN | PLAIN | IDLE, STAGE_HELO},
+    {"MAIL", envelope_mail, CLEAR, NEEDED, IDLE, STAGE_NEVER},
+    {"RCPT", envelope_rcpt, OPEN, NEEDED, 0, STAGE_NEVER},
+    {"DATA", content_data, READY, NONE, TURN, STAGE_DATA},
+    {"RSET", rset, ANY, NONE, IDLE, STAGE_NEVER},
+    {"NOOP", noop, ANY, OPTIONAL, PLAIN | IDLE, STAGE_NEVER},
+    {"QUIT", quit, ANY, NONE, PLAIN, STAGE_NEVER},
+    {"VRFY", vrfy, ANY, NEEDED, 0, STAGE_NEVER},
+    {"EXPN", expn, ANY, NEEDED, 0, STAGE_NEVER},
+    {"HELP", help, ANY, OPTIONAL, IDLE, STAGE_NEVER},
+    {"AUTH", auth_command, ANY, OPTIONAL, 0, STAGE_NEVER},
+    {"STARTTLS", starttls_command, ANY, NONE, PLAIN, STAGE_NEVER},
+    {"BDAT", unimplemented, ANY, OPTIONAL, 0, STAGE_NEVER},
+    {"ETRN", unimplemented, ANY, OPTIONAL, 0, STAGE_NEVER},
+    {"TURN", unimplemented, ANY, OPTIONAL, 0, STAGE_NEVER},
+    {"SEND", unimplemented, ANY, OPTIONAL, 0, STAGE_NEVER},
+    {"SOML", unimplemented, ANY, OPTIONAL, 0, STAGE_NEVER},
+    {"SAML", unimplemented, ANY, OPTIONAL, 0, STAGE_NEVER},
 };
 
 static const struct verb *find_verb(struct slice name)

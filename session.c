@@ -1,5 +1,7 @@
 #include "session.h"
 
+#include "discreet.h"
+
 #include <errno.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,14 +32,17 @@ void session_init(struct session *s, int in, int out)
     table_init(&s->mailboxes, c->mailboxes, &s->table_room[1]);
     table_init(&s->badsenders, c->badsenders, &s->table_room[2]);
     transaction_init(&s->transaction, &s->transaction_room);
-    s->greeted = s->esmtp = s->closing = s->turned_away = s->paused = s->lists_asked = s->auth_said = false;
+    s->greeted = s->esmtp = s->closing = s->turned_away = s->paused = s->lists_asked = s->secret_announced =
+        false;
     s->relay_granted = false;
     s->ended = NULL;
     s->helo_len = s->from_len = s->to_len = s->user_len = 0;
-    s->auths = 0;
+    s->auths = s->deferred = s->excess = 0;
+    s->tried_len = 0;
     s->tls = !ucspitls_find(&s->ucspitls) && ucspitls_is_on(&s->tls_facts);
     s->errors = s->noops = s->vrfys = s->rcpts = s->messages = s->messages_begun = s->messages_kept = 0;
     make_id(s->id);
+    log_bound(&s->log, &s->wire.bytes_in);
     log_common(&s->log, "sid", slice_of(s->id));
     log_common(&s->log, "client", slice_of(s->client.text));
     if (c->discard)
@@ -75,7 +80,7 @@ void session_reply(struct session *s, const struct reply *r)
     if (s->config.verbose) {
         log_event(&s->log, "out");
         log_string(&s->log, "data", r->text);
-        log_end(&s->log);
+        log_end_always(&s->log);
     }
 }
 
@@ -98,14 +103,9 @@ void session_log_security(struct session *s)
         log_bytes(&s->log, "user", (struct slice){s->user, s->user_len});
 }
 
-struct slice session_without_secret(const struct session *s, struct slice said)
+struct slice session_discreet(const struct session *s, struct slice said)
 {
-    if (s->auth_said)
-        return (struct slice){"", 0};
-    for (size_t i = 0; i + 4 <= said.n; i++)
-        if (slice_starts(slice_after(said, i), "AUTH"))
-            return (struct slice){said.p, i + 4};
-    return said;
+    return s->secret_announced ? (struct slice){"", 0} : discreet_text(said);
 }
 
 void session_log_trouble(struct session *s, const char *step, const char *object, int error, int exit_code)

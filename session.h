@@ -43,13 +43,15 @@ struct session {
     bool lists_asked;                            /* DNS lists were; s->lists is in use */
     bool tls;                                    /* what is said is encrypted; s->tls_facts tells how */
     bool relay_granted;                          /* RELAYCLIENT holds because the client authenticated */
-    bool auth_said;                              /* the client said AUTH: what it says may hold a password */
+    bool secret_announced;                       /* a password may come, where a command would be expected */
     const char *ended;                           /* why, for the log; NULL: not yet */
     uint64_t errors, noops, vrfys, rcpts, auths; /* auths: those that failed */
+    uint64_t deferred, excess;                   /* RCPTs answered 4xx; too many of this transaction */
     uint64_t messages, messages_begun;           /* accepted; for which DATA was said */
     uint64_t messages_kept;                      /* stored, though REFUSE=dot may have said no */
     struct ucspitls ucspitls;
-    size_t user_len; /* 0: not authenticated */
+    size_t user_len;  /* 0: not authenticated */
+    size_t tried_len; /* of the name in `user` that AUTH has just refused; 0: none */
     struct wire wire;
     struct log log;
     struct transaction transaction;
@@ -96,9 +98,9 @@ void session_log_trouble(struct session *s, const char *step, const char *object
 /* Keeps a path for the log: `a` where it could be read, else the argument as it came. Returns the length. */
 size_t session_keep_path(char room[SESSION_PATH], struct slice argument, const struct address *a);
 
-/* What of it may be logged: up to an AUTH, which may bring a password along; behind one anything may be meant
- * as its answer. */
-struct slice session_without_secret(const struct session *s, struct slice said);
+/* The part that may be logged of a line that is no known command, or of several: see discreet. Nothing once a
+ * password was announced: any line may be one. */
+struct slice session_discreet(const struct session *s, struct slice said);
 
 /* TLS, its cipher, and who authenticated, where it is so. */
 void session_log_security(struct session *s);

@@ -191,7 +191,7 @@ class Nowhere(unittest.TestCase):
         s.log()
         s.log_file.seek(0)
         logged = s.log_file.read()
-        self.assertTrue(b"AUTH" in logged or b"line-too-long" in logged)
+        self.assertTrue(any(word in logged for word in (b"AUTH", b"line-too-long", b"unknown-command")))
         for trace in traces(PASSWORD):
             self.assertNotIn(trace, logged)
 
@@ -210,6 +210,54 @@ class Nowhere(unittest.TestCase):
                             s.end_of_input()
                             s.rest()
                             self.check_log(s)
+
+    def test_log_elsewhere(self):
+        """Where no AUTH was understood: other protocols, typing errors, a password behind any verb."""
+        secret = b64(PASSWORD)
+        lines = [f"AUHT PLAIN {plain()}", f"NOOP AUTH PLAIN {plain()}", f"LOGIN {USER} {PASSWORD}", f"PASS {PASSWORD}",
+                 f"EHLO AUTH PLAIN {plain()}", f"MAIL AUTH PLAIN {plain()}", f"HELP {PASSWORD}", f"RSET {PASSWORD}",
+                 f"USER {USER}\r\nPASS {PASSWORD}", f"a1 LOGIN {USER} {PASSWORD}", f"AUHT LOGIN\r\n{b64(USER)}\r\n{secret}",
+                 f"PLAIN\r\n{secret}\r\nabcdefgh", f"GET /x?password={PASSWORD} HTTP/1.1",
+                 f"POST /login HTTP/1.1\r\n\r\nuser={USER}&password={PASSWORD}"]
+        with Checked() as place:
+            for line in lines:
+                for knobs in ({}, {"CHECKPASSWORD": None}):
+                    for early in (False, True):
+                        with self.subTest(line[:14], knobs=knobs, early=early), \
+                                place.session(VERBOSE="1", early=line.encode() + b"\r\n" if early else b"", **knobs) as s:
+                            s.expect(None)
+                            if not early:
+                                s.command("EHLO client.example", 250)
+                                s.send(line + "\r\n")
+                            s.end_of_input()
+                            s.rest()
+                            log = self.logged(s)
+                            self.assertNotIn(b"abcdefgh", log)
+                            for trace in traces(PASSWORD):
+                                self.assertNotIn(trace, log)
+
+    def logged(self, s):
+        self.assertEqual(s.wait(), 0)
+        s.log_file.seek(0)
+        return s.log_file.read()
+
+    def test_log_name(self):
+        """Who failed is logged: what came as the name, and little of it."""
+        for user, shown in ((USER, USER), ("a" * 64, "a" * 64), ("a" * 65, "a" * 64), ("alice secret", "alice"),
+                            (" alice", ""), ("a\x1bb\xe9", "a\x1bb\xc3\xa9")):
+            for how in ("plain", "login", "trouble", "authzid"):
+                knobs = {"CHECKPASSWORD": "./missing"} if how == "trouble" else {}
+                with self.subTest(user, how=how), Checked() as place, place.session(**knobs) as s:
+                    s.hello()
+                    if how == "login":
+                        login(s, user, "x", 535)
+                    else:
+                        s.command(f"AUTH PLAIN {plain(user, 'x', 'other' if how == 'authzid' else '')}", how == "trouble" and 454 or 535)
+                    s.command("AUTH PLAIN !", 501)
+                    s.quit()
+                    failed, malformed = s.log().events("command", verb="AUTH")
+                    self.assertEqual(failed.get("user", ""), shown)
+                    self.assertNotIn("user", malformed)
 
     def test_not_dumpable(self):
         """From the first AUTH on there is no core: what is not dumpable belongs to root in /proc."""

@@ -390,7 +390,8 @@ class Foreign(unittest.TestCase):
     def check_early(self, log, data, what):
         found = log.one("foreign")
         self.assertEqual((found["what"], found["bytes"]), (what, str(len(data))))
-        self.assertEqual(found["data"].encode("latin-1"), data)
+        shown = data.split(b"\r\n")[0] if what in ("http", "ssh") else data
+        self.assertEqual(found["data"].encode("latin-1"), shown)
         self.assertEqual(log.one("close")["reason"], "foreign")
         self.assertFalse(log.events("early"))
 

@@ -234,11 +234,56 @@ START_TEST(unwritable)
 }
 END_TEST
 
+START_TEST(some)
+{
+    struct log l;
+
+    open_log(&l);
+    log_event(&l, "rcpt");
+    log_some(&l, "a", slice_of("12345678"), 8);
+    log_some(&l, "b", slice_of("12345678"), 7);
+    log_some(&l, "c", slice_of(""), 7);
+    log_end(&l);
+    ck_assert_str_eq(read_log(), "event=rcpt a=12345678 b=\"1234567\"... c=\"\"\n");
+}
+END_TEST
+
+/* Lines of one length, until the client has said more. */
+START_TEST(budget)
+{
+    const uint64_t cost = sizeof "event=x" + LOG_STAMP;
+    uint64_t heard = 0, n = LOG_FREE / cost;
+    struct log l;
+
+    open_log(&l);
+    log_bound(&l, &heard);
+    for (uint64_t i = 0; i < n + 3; i++) {
+        log_event(&l, "x");
+        log_end(&l);
+    }
+    ck_assert_uint_eq(l.left_out, 3);
+    ck_assert_int_eq(lseek(memory, 0, SEEK_END), (off_t)(n * (cost - LOG_STAMP)));
+    log_event(&l, "y");
+    log_end_always(&l);
+    ck_assert_uint_eq(l.left_out, 3);
+    ck_assert_int_eq(lseek(memory, 0, SEEK_END), (off_t)((n + 1) * (cost - LOG_STAMP)));
+    heard = (cost + LOG_FACTOR - 1) / LOG_FACTOR;
+    for (int i = 0; i < 2; i++) {
+        log_event(&l, "z");
+        log_end(&l);
+    }
+    ck_assert_msg(l.left_out - 3 <= 1, "the client's octets pay for a line");
+    ck_assert_int_ge(lseek(memory, 0, SEEK_END), (off_t)((n + 2) * (cost - LOG_STAMP)));
+}
+END_TEST
+
 static void tests(TCase *t)
 {
     tcase_add_loop_test(t, quote, 0, COUNT(values));
     tcase_add_test(t, longest);
     tcase_add_test(t, line);
+    tcase_add_test(t, some);
+    tcase_add_test(t, budget);
     tcase_add_loop_test(t, seconds, 0, COUNT(times));
     tcase_add_loop_test(t, bounded, 200, 300);
     tcase_add_test(t, common_bounded);
