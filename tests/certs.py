@@ -5,14 +5,20 @@
     ca = certs.make(folder, "ca", ca=True)
     certs.make(folder, "leaf", kind="rsa", issuer=ca)
     certs.make(folder, "old", begins=-30, ends=-1)                 days from now
+    certs.client_context()                                         for who connects
 """
 import collections
 import datetime
 import pathlib
+import re
+import ssl
 import subprocess
 import tempfile
 
 LIMIT = 60
+OP_IGNORE_UNEXPECTED_EOF = 1 << 7  # ssl has this name from Python 3.10 on, where OpenSSL has
+# What a connection that ends without close_notify raises, and a part of its text, for assertRaisesRegex.
+CUT_OFF = ((ssl.SSLError, ConnectionResetError), "UNEXPECTED_EOF|in violation of protocol|reset")
 Pair = collections.namedtuple("Pair", "cert key")
 
 KEYS = {"ec": ("EC", "ec_paramgen_curve:P-256"), "rsa": ("RSA", "rsa_keygen_bits:2048"),
@@ -59,12 +65,16 @@ def day(days):
     return at.strftime("%Y%m%d%H%M%SZ")
 
 
+def general_name(host):
+    return ("IP:" if re.fullmatch(r"[\d.]+", host) else "DNS:") + host
+
+
 def make(folder, name, kind="ec", names=(), subject=None, issuer=None, ca=False, begins=-1, ends=30, password=None):
     """Writes FOLDER/NAME.pem, with the issuer's file behind it, and FOLDER/NAME.key."""
     pair = Pair(pathlib.Path(folder, f"{name}.pem").resolve(), pathlib.Path(folder, f"{name}.key").resolve())
     new_key(pair.key, kind)
     with tempfile.TemporaryDirectory() as work:
-        san = "subjectAltName = " + ", ".join(f"DNS:{host}" for host in names) if names else ""
+        san = "subjectAltName = " + ", ".join(map(general_name, names)) if names else ""
         pathlib.Path(work, "config").write_text(CONFIG.format(ca="TRUE" if ca else "FALSE", names=san))
         pathlib.Path(work, "index").touch()
         openssl("req", "-new", "-utf8", "-config", "config", "-key", pair.key, "-out", "request",
@@ -77,6 +87,13 @@ def make(folder, name, kind="ec", names=(), subject=None, issuer=None, ca=False,
         encrypted = openssl("pkey", "-in", pair.key, "-aes128", "-passout", f"pass:{password}")
         pair.key.write_bytes(encrypted)
     return pair
+
+
+def client_context():
+    """A client's, the same with every Python: with Debian's a connection that is cut seems to have ended well."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.options &= ~OP_IGNORE_UNEXPECTED_EOF
+    return context
 
 
 def put(certdir, host, pair):

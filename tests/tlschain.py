@@ -97,13 +97,13 @@ class Pki:
         """The pair of this name; made when first asked for. HOST's, unless `how` says otherwise."""
         if name not in self.made:
             how.setdefault("issuer", None if how.get("ca") else self.ca)
-            how.setdefault("names", () if how.get("ca") else (HOST, "localhost"))
+            how.setdefault("names", () if how.get("ca") else (HOST, "127.0.0.1"))
             self.made[name] = certs.make(self.place.path, name, **how)
         return self.made[name]
 
     def context(self, version=None, **settings):
         """A client's that trusts the authority."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context = certs.client_context()
         context.load_verify_locations(self.ca.cert)
         if version:
             context.minimum_version = context.maximum_version = version
