@@ -24,7 +24,7 @@ TLS_LIBS     ?= -lssl -lcrypto
 # A program is its rooms, the first of which has its main, and its libraries where they are not the common ones.
 PROGRAMS = postern-smtpd postern-cdb postern-dnsbl postern-checkpw postern-tls postern-tlsio
 postern-smtpd   = smtpd why serve content envelope auth starttls door pace lists discreet foreign dnsbl dnslist session reply \
-                  delivery spool maildir qqueue checkpassword child sasl ucspitls trace transaction table place client \
+                  delivery spool maildir qqueue checkpassword child await sasl ucspitls trace transaction table place client \
                   config knob log wire body command address ip deadline
 postern-cdb     = mkcdb replace entry pwhash place address command ip
 postern-dnsbl   = dnsblq dnsbl dnslist replace log command ip deadline

@@ -135,6 +135,8 @@ static const struct reply *check(struct session *s, const struct mechanism *m, c
     }
     if (r == CHECKPASSWORD_WRONG)
         return &reply_auth_failed;
+    if (r == CHECKPASSWORD_STOPPED)
+        return &reply_shutdown;
     session_log_trouble(s, "checkpassword", s->config.checkpassword, errno, exit_code);
     return &reply_auth_trouble;
 }

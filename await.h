@@ -7,13 +7,22 @@
 
 #include "deadline.h"
 
-/* From now on SIGTERM comes within waits only; SIGPIPE is ignored. Once. */
-void await_init(void);
+/* SIGTERM is noted from now on; SIGPIPE is ignored. Once. With reader -1 SIGTERM comes within waits only.
+ * Else it comes at any time, and where `reader` is a socket, ends reads of it: the one that waits, and any
+ * that comes. */
+void await_init(int reader);
 
-/* SIGTERM came since this was last asked. */
+/* SIGTERM came. */
 bool await_stopped(void);
 
-/* Until one of them is ready, as poll(2) has it, a signal came, or it is `until`. False: it is. */
+/* As poll(2), until `until`. A signal ends the wait, also a SIGTERM that came since await_stopped was last
+ * asked. */
+int await_poll(struct pollfd *p, nfds_t n, instant until);
+
+/* Until one of them is ready, a signal came, or it is `until`. False: it is. */
 bool await_any(struct pollfd *p, nfds_t n, instant until);
+
+/* Until a child has ended, with SIGCHLD blocked, SIGTERM came, or it is `until`. False: it is. */
+bool await_child(instant until);
 
 #endif

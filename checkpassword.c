@@ -1,6 +1,7 @@
 #define _DEFAULT_SOURCE /* explicit_bzero */
 #include "checkpassword.h"
 
+#include "await.h"
 #include "child.h"
 
 #include <errno.h>
@@ -10,6 +11,8 @@
 #include <unistd.h>
 
 enum { EXIT_WRONG = 1 }; /* as the interface has it */
+
+#define STOP_GRACE (2 * SECOND) /* for its verdict, when we are to end */
 
 /* name NUL password NUL timestamp NUL. The timestamp stays empty: programs that know challenges, too, take
  * what stands there for a response to one. */
@@ -45,10 +48,10 @@ static enum checkpassword_result judge(struct child *c, instant until, int *exit
 {
     int status;
 
-    if (!child_wait(c, &status, until)) {
+    if (!child_wait(c, &status, until, STOP_GRACE)) {
         child_end(c);
         errno = ETIMEDOUT;
-        return CHECKPASSWORD_TROUBLE;
+        return await_stopped() ? CHECKPASSWORD_STOPPED : CHECKPASSWORD_TROUBLE;
     }
     errno = EIO;
     if (!WIFEXITED(status))

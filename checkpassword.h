@@ -11,7 +11,8 @@ enum { CHECKPASSWORD_MOST = 512 }; /* octets of name, password and what goes wit
 enum checkpassword_result {
     CHECKPASSWORD_RIGHT,
     CHECKPASSWORD_WRONG,
-    CHECKPASSWORD_TROUBLE /* with errno, or *exit_code of a program that says so */
+    CHECKPASSWORD_STOPPED, /* SIGTERM came, and no verdict soon after it */
+    CHECKPASSWORD_TROUBLE  /* with errno, or *exit_code of a program that says so */
 };
 
 /* Starts `program /bin/true`, so that exit code 0 is its yes, and gives it until `until`. What cannot be

@@ -1,14 +1,23 @@
 #define _XOPEN_SOURCE 700 /* SIGXFSZ */
+#define _DEFAULT_SOURCE   /* syscall */
 #include "child.h"
+
+#include "await.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define GRACE (2 * SECOND) /* for a program that is told to end */
+
+enum { FIRST_HIDDEN = 3, HIDDEN_MOST = 1024 };
+
+#ifndef CLOSE_RANGE_CLOEXEC /* musl's headers have none of the kernel's */
+#define CLOSE_RANGE_CLOEXEC 4U
+#endif
 
 int child_pipe(int ends[2])
 {
@@ -17,6 +26,15 @@ int child_pipe(int ends[2])
     fcntl(ends[0], F_SETFD, FD_CLOEXEC);
     fcntl(ends[1], F_SETFD, FD_CLOEXEC);
     return 0;
+}
+
+/* What it is not given is not for it: a resolver's sockets, or what we were started with. */
+static void hide_descriptors(void)
+{
+    if (!syscall(SYS_close_range, FIRST_HIDDEN, ~0U, CLOSE_RANGE_CLOEXEC))
+        return;
+    for (int fd = FIRST_HIDDEN; fd < HIDDEN_MOST; fd++) /* a kernel before 5.11 */
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
 /* Never returns. */
@@ -30,6 +48,8 @@ static void become(char *const argv[], const struct child_fd *fds, size_t n)
     sigaction(SIGTERM, &normal, NULL);
     sigaction(SIGXFSZ, &normal, NULL);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    setpgid(0, 0);
+    hide_descriptors();
     for (size_t i = 0; i < n; i++) {
         bool same = fds[i].ours == fds[i].as; /* dup2 would leave it to be closed */
         if ((same ? fcntl(fds[i].as, F_SETFD, 0) : dup2(fds[i].ours, fds[i].as)) < 0)
@@ -44,7 +64,7 @@ int child_start(struct child *c, char *const argv[], const struct child_fd *fds,
     struct sigaction normal = {.sa_handler = SIG_DFL};
     sigset_t child;
 
-    /* Blocked, so that sigtimedwait can wait for it with a deadline. */
+    /* Blocked, so that await_child can wait for it. */
     sigaction(SIGCHLD, &normal, NULL);
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
@@ -58,13 +78,11 @@ int child_start(struct child *c, char *const argv[], const struct child_fd *fds,
     return -1;
 }
 
-bool child_wait(struct child *c, int *status, instant until)
+bool child_wait(struct child *c, int *status, instant until, int64_t grace)
 {
-    sigset_t child;
-
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
     for (;;) {
+        if (await_stopped())
+            until = deadline_earlier(until, deadline_after(deadline_now(), grace));
         pid_t r = waitpid(c->pid, status, WNOHANG);
         if (r == c->pid) {
             c->pid = 0;
@@ -72,11 +90,8 @@ bool child_wait(struct child *c, int *status, instant until)
         }
         if (r < 0 && errno != EINTR)
             return false;
-        int left = deadline_left_ms(until, deadline_now());
-        struct timespec t = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000L};
-        if (!left)
+        if (!await_child(until))
             return false;
-        sigtimedwait(&child, NULL, &t);
     }
 }
 
@@ -84,9 +99,10 @@ void child_end(struct child *c)
 {
     int status;
 
-    if (!c->pid || child_wait(c, &status, deadline_after(deadline_now(), GRACE)))
+    if (!c->pid || child_wait(c, &status, deadline_after(deadline_now(), GRACE), GRACE))
         return;
-    kill(c->pid, SIGKILL);
+    kill(-c->pid, SIGKILL);
+    kill(c->pid, SIGKILL); /* it may not have come to a group of its own yet */
     waitpid(c->pid, &status, 0);
     c->pid = 0;
 }

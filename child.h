@@ -21,14 +21,17 @@ struct child_fd {
 /* A pipe of which the program inherits neither end but by a mapping. 0, or -1 with errno. */
 int child_pipe(int ends[2]);
 
-/* Starts argv[0], a path, with signals as a shell would give it. 0, or -1 with errno. From then on SIGCHLD is
- * blocked. */
+/* Starts argv[0], a path, in a process group of its own, with signals as a shell would give it, and with no
+ * descriptors of ours but 0 to 2 and the mapped ones. 0, or -1 with errno. From then on SIGCHLD is blocked.
+ */
 int child_start(struct child *c, char *const argv[], const struct child_fd *fds, size_t n);
 
-/* True when it has ended by `until`, with its status as waitpid(2) has it. */
-bool child_wait(struct child *c, int *status, instant until);
+/* True when it has ended by `until`, and after SIGTERM within `grace` nanoseconds; its status is as
+ * waitpid(2) has it. */
+bool child_wait(struct child *c, int *status, instant until, int64_t grace);
 
-/* For a program that has nothing more to read: gives it a moment to end by itself, then kills it. */
+/* For a program that has nothing more to read: it has 2 s to end by itself, then its process group is killed.
+ */
 void child_end(struct child *c);
 
 #endif

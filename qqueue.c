@@ -1,10 +1,13 @@
 #include "qqueue.h"
 
+#include "await.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define STOP_GRACE (5 * SECOND) /* for its verdict on what was handed over, when we are to end */
 
 static void close_both(int ends[2])
 {
@@ -39,6 +42,13 @@ int qqueue_begin(struct qqueue *q, const char *program)
     return 0;
 }
 
+/* It had its time, or we are to end. */
+static int give_up(void)
+{
+    errno = await_stopped() ? EINTR : ETIMEDOUT;
+    return -1;
+}
+
 static int write_pipe(int fd, const char *bytes, size_t n, instant until)
 {
     while (n) {
@@ -52,13 +62,9 @@ static int write_pipe(int fd, const char *bytes, size_t n, instant until)
             continue;
         if (errno != EAGAIN && errno != EWOULDBLOCK)
             return -1;
-        int left = deadline_left_ms(until, deadline_now());
         struct pollfd p = {.fd = fd, .events = POLLOUT};
-        if (!left) {
-            errno = ETIMEDOUT;
-            return -1;
-        }
-        poll(&p, 1, left);
+        if (await_stopped() || !await_any(&p, 1, until))
+            return give_up();
     }
     return 0;
 }
@@ -97,16 +103,14 @@ int qqueue_commit(struct qqueue *q, const struct transaction *t, instant until)
         if (errno != EPIPE) {
             close(q->envelope);
             child_end(&q->program);
-            errno = ETIMEDOUT;
-            return -1;
+            return give_up();
         }
         q->deaf = true;
     }
     close(q->envelope);
-    if (!child_wait(&q->program, &status, until)) {
+    if (!child_wait(&q->program, &status, until, STOP_GRACE)) {
         child_end(&q->program);
-        errno = ETIMEDOUT;
-        return -1;
+        return give_up();
     }
     errno = EIO;
     if (!WIFEXITED(status))

@@ -13,7 +13,8 @@ struct qqueue {
     bool deaf;             /* it did not read all that was written */
 };
 
-/* All return 0, or -1 with errno. */
+/* All return 0, or -1 with errno: ETIMEDOUT, or EINTR where SIGTERM came and the program did not follow soon.
+ */
 
 /* Starts `program`. */
 int qqueue_begin(struct qqueue *q, const char *program);

@@ -96,7 +96,7 @@ static int serve(const struct options *o)
 
     log_init(&event_log, &log_room, 2);
     name_client(&event_log);
-    await_init();
+    await_init(-1);
     if (tlsconf_load(&conf, environ, complain_of_knob, &event_log) ||
         tlsctx_init(&t, &conf, complain, &event_log) < 0)
         return EXIT_WRONG;

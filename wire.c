@@ -2,6 +2,7 @@
 #define _DEFAULT_SOURCE   /* explicit_bzero */
 #include "wire.h"
 
+#include "await.h"
 #include "foreign.h"
 
 #include <errno.h>
@@ -19,26 +20,11 @@ enum { LINGER_BYTES = 1 << 20 };
  * within it. Only one that is slower, or is about to meet a deadline, costs a poll. */
 #define KERNEL_WAIT (10 * SECOND)
 
-static volatile sig_atomic_t stopped;
-static int stopped_fd = -1;
-
-/* Reads on a socket shut down return at once: the wait that is going on, and any that comes. */
-static void on_stop(int signal_number)
-{
-    (void)signal_number;
-    int saved = errno;
-    stopped = 1;
-    shutdown(stopped_fd, SHUT_RD);
-    errno = saved;
-}
-
 void wire_catch_signals(int in)
 {
-    struct sigaction stop = {.sa_handler = on_stop}, ignore = {.sa_handler = SIG_IGN};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
 
-    stopped_fd = in;
-    sigaction(SIGTERM, &stop, NULL);
-    sigaction(SIGPIPE, &ignore, NULL);
+    await_init(in);
     sigaction(SIGXFSZ, &ignore, NULL);
 }
 
@@ -81,18 +67,18 @@ void wire_change(struct wire *w, int in, int out)
 static bool wait_for(int fd, short events, instant until)
 {
     struct pollfd p = {.fd = fd, .events = events};
-    int left;
+    bool due;
 
     do {
-        left = deadline_left_ms(until, deadline_now());
-        if (!left && events & POLLIN)
+        due = deadline_now() >= until;
+        if (due && events & POLLIN)
             break;
-        int r = poll(&p, 1, stopped ? 0 : left);
+        int r = await_poll(&p, 1, await_stopped() ? 0 : until);
         if (r > 0 || (r < 0 && errno != EINTR))
             return true; /* trouble shows in the read or write that follows */
-        if (stopped)
+        if (await_stopped())
             return events & POLLIN;
-    } while (left);
+    } while (!due);
     return false;
 }
 
@@ -110,9 +96,9 @@ static size_t fill(struct wire *w, char *buf, size_t room, instant until)
         }
         kernel_waits = false;
         ssize_t r = 0;
-        if (!stopped)
+        if (!await_stopped())
             r = w->in_is_socket ? recv(w->in, buf, room, 0) : read(w->in, buf, room);
-        if (stopped) {
+        if (await_stopped()) {
             end(w, WIRE_STOPPED);
         } else if (r > 0) {
             w->bytes_in += (uint64_t)r;
@@ -159,7 +145,8 @@ enum wire_pause wire_pause_with(struct wire *w, instant until, enum wire_watch w
     fds[0] = (struct pollfd){.fd = watch == WIRE_WATCH_NOTHING ? -1 : w->in, .events = events};
     do {
         now = deadline_now();
-        int r = poll(fds, 1 + n, stopped ? 0 : deadline_left_ms(until, now));
+        int r = await_poll(fds, 1 + n, await_stopped() ? 0 : until);
+        bool stopped = await_stopped();
         if (stopped)
             end(w, WIRE_STOPPED);
         if (!stopped && r > 0 && has_only_said_all(w, &fds[0])) {

@@ -1,5 +1,6 @@
 /* Small shell programs stand for what is started. */
 #define _GNU_SOURCE
+#include "await.h"
 #include "child.h"
 #include "tests/unit.h"
 
@@ -48,7 +49,7 @@ START_TEST(wait_for)
     signal(SIGCHLD, SIG_IGN); /* as it may be inherited: nobody could be waited for */
     ck_assert(!start(ends[_i].script, NULL, 0) && c.pid > 0);
     pid_t pid = c.pid;
-    ck_assert(child_wait(&c, &status, in(60000)));
+    ck_assert(child_wait(&c, &status, in(60000), SECOND));
     ck_assert_msg(status == ends[_i].want, "%s: %x", ends[_i].name, (unsigned)status);
     ck_assert_msg(!c.pid && kill(pid, 0) < 0 && errno == ESRCH, "it is gone");
     child_end(&c); /* of none */
@@ -61,7 +62,7 @@ START_TEST(not_started)
     int status;
 
     ck_assert(!child_start(&c, argv, NULL, 0));
-    ck_assert(child_wait(&c, &status, in(60000)));
+    ck_assert(child_wait(&c, &status, in(60000), SECOND));
     ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == CHILD_NOT_STARTED);
 }
 END_TEST
@@ -71,7 +72,7 @@ START_TEST(no_descriptor)
     int status;
 
     ck_assert(!start("exit 0", (struct child_fd[]){{999, 5}}, 1));
-    ck_assert(child_wait(&c, &status, in(60000)));
+    ck_assert(child_wait(&c, &status, in(60000), SECOND));
     ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == CHILD_NOT_STARTED, "it lacks what it needs");
 }
 END_TEST
@@ -83,10 +84,44 @@ START_TEST(hangs)
 
     ck_assert(!start("exec /bin/sleep 1000", NULL, 0));
     pid_t pid = c.pid;
-    ck_assert_msg(!child_wait(&c, &status, until) && deadline_now() >= until, "not before its time");
+    ck_assert_msg(!child_wait(&c, &status, until, SECOND) && deadline_now() >= until, "not before its time");
     ck_assert(c.pid == pid);
     child_end(&c);
     ck_assert_msg(!c.pid && kill(pid, 0) < 0 && errno == ESRCH, "it is ended, and nothing is left of it");
+}
+END_TEST
+
+/* SIGTERM leaves it its grace, and no more. */
+START_TEST(stopped)
+{
+    int status;
+    instant late = in(60000);
+
+    await_init(-1);
+    ck_assert(!start("trap '' TERM; /bin/sleep 1000 & wait", NULL, 0));
+    raise(SIGTERM);
+    instant due = in(40);
+    ck_assert(!child_wait(&c, &status, late, 40 * MS));
+    ck_assert(deadline_now() >= due && deadline_now() < late);
+    child_end(&c);
+    ck_assert(!c.pid);
+    ck_assert(!start("exit 7", NULL, 0));
+    ck_assert_msg(child_wait(&c, &status, late, 60 * SECOND) && status == 7 << 8, "its verdict is heard");
+}
+END_TEST
+
+/* What it has started ends with it. */
+START_TEST(group)
+{
+    int out[2];
+    char c1;
+
+    ck_assert(!child_pipe(out));
+    ck_assert(!start("/bin/sleep 1000 & echo; wait", (struct child_fd[]){{out[1], 1}}, 1));
+    close(out[1]);
+    ck_assert(read(out[0], &c1, 1) == 1);
+    child_end(&c);
+    ck_assert_msg(read(out[0], &c1, 1) == 0, "nobody holds its pipe any more");
 }
 END_TEST
 
@@ -110,7 +145,7 @@ END_TEST
 /* It inherits what is mapped, and of the pipes nothing else; signals are a shell's. */
 START_TEST(inherits)
 {
-    int out[2], other[2], status;
+    int out[2], other[2], status, left = open("/dev/zero", O_RDONLY);
     char said[4096];
     size_t n = 0;
     ssize_t r;
@@ -122,12 +157,14 @@ START_TEST(inherits)
     while ((r = read(out[0], said + n, sizeof said - 1 - n)) > 0)
         n += (size_t)r;
     said[n] = 0;
-    ck_assert(child_wait(&c, &status, in(60000)) && !status);
+    ck_assert(child_wait(&c, &status, in(60000), SECOND) && !status);
     char want[16];
     snprintf(want, sizeof want, "\n%d\n", other[1]);
     ck_assert_msg(strstr(said, "\n17\n") && strstr(said, want), "%s", said);
     snprintf(want, sizeof want, "\n%d\n", other[0]);
     ck_assert_msg(!strstr(said, want), "%s", said);
+    snprintf(want, sizeof want, "\n%d\n", left);
+    ck_assert_msg(left > 2 && !strstr(said, want), "what was left open stays with us: %s", said);
     unsigned long blocked = strtoul(strstr(said, "SigBlk:") + 7, NULL, 16),
                   ignored = strtoul(strstr(said, "SigIgn:") + 7, NULL, 16);
     unsigned long ours =
@@ -151,6 +188,8 @@ static void tests(TCase *t)
     tcase_add_loop_test(t, not_started, 0, 2);
     tcase_add_test(t, no_descriptor);
     tcase_add_test(t, hangs);
+    tcase_add_test(t, stopped);
+    tcase_add_test(t, group);
     tcase_add_test(t, ends_by_itself);
     tcase_add_test(t, inherits);
     tcase_add_test(t, pipes_are_ours);
