@@ -25,6 +25,12 @@ bool auth_is_offered(const struct session *s)
     return s->config.checkpassword && (s->tls || s->config.auth_insecure) && !session_is_authenticated(s);
 }
 
+void auth_begin(const struct session *s)
+{
+    if (s->config.checkpassword)
+        prctl(PR_SET_DUMPABLE, 0);
+}
+
 static bool fail(struct attempt *a, const struct reply *why)
 {
     a->failure = why;
@@ -164,7 +170,6 @@ static const struct reply *authenticate(struct session *s, struct slice argument
     struct attempt a;
     struct slice name = argument, initial;
 
-    prctl(PR_SET_DUMPABLE, 0); /* no core, whatever becomes of us */
     for (name.n = 0; name.n < argument.n && argument.p[name.n] != ' ' && argument.p[name.n] != '\t';)
         name.n++;
     initial = slice_after(argument, name.n < argument.n ? name.n + 1 : name.n);

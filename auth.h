@@ -4,6 +4,10 @@
 
 #include "session.h"
 
+/* Before a password may come: from now on there is no core, whatever becomes of us, and nobody else may look.
+ */
+void auth_begin(const struct session *s);
+
 /* A handler, as serve.c has them. */
 const struct reply *auth_command(struct session *s, struct slice argument);
 

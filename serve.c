@@ -395,6 +395,7 @@ void serve(struct session *s)
 {
     struct slice line;
 
+    auth_begin(s);
     log_connect(s);
     if (s->tls)
         starttls_log(s);
