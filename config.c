@@ -58,6 +58,19 @@ static const char *const barelfs[] = {"normalize", "reject", NULL}, *const early
 
 static const char *const tls_uses[] = {"-", "", "!", NULL};
 
+/* 1 is what patches of qmail-smtpd say for the empty string. */
+static const char *scan_tls_use(const struct knob *k, const char *text, void *field)
+{
+    return knob_choice.scan(k, strcmp(text, "1") ? text : "", field);
+}
+
+static const char *show_tls_use(const struct knob *k, const void *field, char *room)
+{
+    return knob_choice.show(k, field, room);
+}
+
+static const struct kind tls_use = {scan_tls_use, show_tls_use};
+
 #define FIELD(member) offsetof(struct config, member)
 #define LIMIT (UINT64_C(1) << 40)
 
@@ -88,7 +101,7 @@ static const struct knob knobs[] = {
     {"TARPITCOUNT", &knob_number, FIELD(tarpitcount), "0", 0, LIMIT, NULL},
     {"TARPITDELAY", &knob_seconds, FIELD(tarpitdelay), "5", 0, 3600, NULL},
     {"EARLYTALK", &knob_choice, FIELD(earlytalk), "reject", 0, 0, earlytalks},
-    {"UCSPITLS", &knob_choice, FIELD(ucspitls), "-", 0, 0, tls_uses},
+    {"UCSPITLS", &tls_use, FIELD(ucspitls), "-", 0, 0, tls_uses},
     {"CHECKPASSWORD", &knob_path, FIELD(checkpassword), NULL, 0, 0, NULL},
     {"MAXAUTHS", &knob_number, FIELD(maxauths), "3", 0, LIMIT, NULL},
     {"AUTH_INSECURE", &knob_flag, FIELD(auth_insecure), "0", 0, 0, NULL},

@@ -32,7 +32,7 @@ class Offered(unittest.TestCase):
             return offered
 
     def test_knob(self):
-        for value, offered in (("", True), ("!", True), ("-", False), (None, False)):
+        for value, offered in (("", True), ("1", True), ("!", True), ("-", False), (None, False)):
             with self.subTest(value):
                 self.assertEqual(self.offers(UCSPITLS=value), offered)
 
