@@ -327,6 +327,16 @@ static _Noreturn void usage(void)
     _exit(EXIT_WRONG);
 }
 
+static void find(struct user *u, const char *text)
+{
+    if (user_find(u, text) < 0)
+        die(EXIT_WRONG, "user", text, errno);
+    if (u->uid != 0)
+        return;
+    complain("user", text, "this is root, to be given up and not to be become");
+    _exit(EXIT_WRONG);
+}
+
 static void find_users(struct gate *g)
 {
     if (geteuid() != 0)
@@ -335,10 +345,8 @@ static void find_users(struct gate *g)
         dprintf(2, "postern-tls: started as root: -u and -U must say whom to become\n");
         _exit(EXIT_WRONG);
     }
-    if (user_find(&g->program_as, g->user) < 0)
-        die(EXIT_WRONG, "user", g->user, errno);
-    if (user_find(&g->key_as, g->keeper) < 0)
-        die(EXIT_WRONG, "user", g->keeper, errno);
+    find(&g->program_as, g->user);
+    find(&g->key_as, g->keeper);
 }
 
 int main(int argc, char **argv)

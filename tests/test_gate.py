@@ -121,7 +121,7 @@ class Offer(unittest.TestCase):
             self.assertFalse(wall.has("tlsio.args"))
 
     def test_kept(self):
-        for value in ("!", "", "x"):
+        for value in ("!", "", "1", "x"):
             with self.subTest(value), Wall() as wall:
                 self.assertEqual(wall.run(UCSPITLS=value), (0, b""))
                 self.assertEqual(wall.env_of("program")["UCSPITLS"], value)
@@ -404,6 +404,19 @@ class Users(unittest.TestCase):
                 self.assertEqual(code, 100)
                 self.assertEqual(Log(said).one("gate")["step"], "user")
                 self.assertFalse(wall.has("program.env"))
+
+
+    def test_root(self):
+        """By whatever name: what is given up must not be become again."""
+        for text in ("0:0", "0:12345", "root"):
+            for flags in (["-u", text, "-U", KEEPER], ["-u", USER, "-U", text]):
+                with self.subTest(flags), Wall() as wall:
+                    code, said = wall.run(flags=flags)
+                    self.assertEqual(code, 100)
+                    event = Log(said).one("gate")
+                    self.assertEqual((event["step"], event["object"]), ("user", text))
+                    self.assertIn("root", event["error"])
+                    self.assertFalse(wall.has("program.env"))
 
 
 # A postern-tlsio that carries bytes as the double does.

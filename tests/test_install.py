@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import unittest
 
+import tlschain
 from harness import BUILD, CDB, LIMIT, ROOT, Place, Server, SocketActivate
 
 INSTALL = (ROOT / "INSTALL").read_text()
@@ -18,6 +19,9 @@ SCRIPTS = [re.sub("^    ", "", block, flags=re.M)
            for block in re.findall(r"\n\n((?:    .*\n)+)", INSTALL) if block.startswith("    #!/bin/sh\n")]
 USER = pwd.getpwuid(os.getuid()).pw_name
 GROUP = grp.getgrgid(os.getgid()).gr_name
+IS_ROOT = os.geteuid() == 0
+BECOMES = tlschain.ANYBODY if IS_ROOT else USER
+PROGRAMS = tlschain.REACHABLE.place.path if IS_ROOT else BUILD
 LETTER = "From: a@example.org\r\nSubject: x\r\n\r\nhello\r\n"
 
 
@@ -76,11 +80,12 @@ class Installed(Place):
         self.table("mailboxes", f"b@example.com {self.path}/var/spool/postern/b/\n")
         self.make_user()
         self.make_certificate()
+        tlschain.give(self.path)
 
     def here(self, text):
         text = re.sub(r"/(?:etc|var/spool)/postern\b", lambda m: f"{self.path}{m[0]}", text)
-        text = text.replace("/usr/local/bin", str(BUILD)).replace("-g postern-tls", f"-g {GROUP}")
-        return text.replace("-u postern -U postern-tls", f"-u {USER} -U {USER}")
+        text = text.replace("/usr/local/bin", str(PROGRAMS)).replace("-g postern-tls", f"-g {GROUP}")
+        return text.replace("-u postern -U postern-tls", f"-u {BECOMES} -U {BECOMES}")
 
     def table(self, kind, text):
         with (self.etc / kind).open("a") as source:
@@ -197,8 +202,9 @@ class MakeRun(unittest.TestCase):
     def setUp(self):
         self.place = Place()
         self.addCleanup(self.place.__exit__)
-        for name, target in (("build", BUILD), ("examples", ROOT / "examples")):
-            (self.place.path / name).symlink_to(target)
+        self.place.path.chmod(0o755)
+        (self.place.path / "build").symlink_to(PROGRAMS)
+        shutil.copytree(ROOT / "examples", self.place.path / "examples")
         (self.place.path / "cdb").mkdir()
         for kind, text in (("domains", "example.com\n"), ("mailboxes", "@example.com\n"), ("badsenders", "")):
             self.place.compile(kind, text, f"cdb/{kind}")

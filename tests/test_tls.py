@@ -148,6 +148,7 @@ class PostfixSends(ChainCase):
             knobs = tlschain.users(place)
             domains = place.compile("domains", "elsewhere.example\n")
             knobs.update(USERS=str(place.path / knobs["USERS"]), DOMAINS=str(place.path / domains))
+            tlschain.give(place.path)
             sent = self.send(SECURE + SASL, **knobs)
         self.assert_arrived(sent, "ESMTPSA", "Verified")
         self.assertEqual(self.log.one("auth")["user"], USER)
@@ -277,7 +278,7 @@ class ImplicitByTcpserver(Clients):
 class StarttlsBySystemd(Clients):
     @classmethod
     def start(cls, knobs):
-        return SocketActivate(cls.place, program=gate(), **knobs)
+        return SocketActivate(cls.place, program=gate(cls.place), **knobs)
 
 
 del Clients  # a base only
@@ -316,6 +317,7 @@ class Handshakes(ChainCase):
         """A folder for a name; another kind of key in it; and the default for other names, and for none."""
         with Place() as live:
             certs.put(live.path, "other.example", PKI.make("other", names=("other.example",), kind="rsa"))
+            tlschain.give(live.path)
             server = self.chain("-i", CERTDIR=str(live.path))
             for asked, given in (("other.example", "other.example"), ("OTHER.example", "other.example"),
                                  (HOST, HOST), ("third.example", HOST), (None, HOST)):

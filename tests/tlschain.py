@@ -1,8 +1,10 @@
 """tlschain: the whole chain for scenario tests: a server, postern-tls, postern-smtpd and postern-tlsio, its
 certificates and its users; and clients that speak TLS."""
+import atexit
 import contextlib
 import os
 import pathlib
+import shutil
 import ssl
 import subprocess
 
@@ -11,23 +13,50 @@ import certs
 from harness import BUILD, LIMIT, SMTPD, Client, Place, Tcpserver, await_that
 
 HOST = "mx.example.net"
+ANYBODY = "65534:65534"
 USER, PASSWORD = "alice", "open sesame"
 GATE = str(BUILD / "postern-tls")
 GATE_NAME, TLSIO_NAME, SMTPD_NAME = "postern-tls", "postern-tlsio", "postern-smtpd"  # as the kernel has them
 
 
-def gate(*options, program=(SMTPD,), path=GATE):
-    """The gate's command line. Root has to say whom to become."""
-    if os.geteuid() == 0 and "-u" not in options:
-        options = ("-u", "root", "-U", "root", *options)
+class Reachable:
+    """Copies of the programs where those whom root has to become reach them, wherever the build is."""
+
+    def __init__(self):
+        self.place = Place()
+        self.place.path.chmod(0o755)
+        for program in BUILD.glob("postern-*"):
+            shutil.copy(program, self.place.path)
+        atexit.register(self.place.__exit__)
+
+    def path_of(self, word):
+        """The copy, of what is a program of the build."""
+        return str(self.place.path / word.name) if (word := pathlib.Path(word)).parent == BUILD else str(word)
+
+
+REACHABLE = Reachable() if os.geteuid() == 0 else None
+
+
+def gate(place, *options, program=(SMTPD,), path=GATE):
+    """The gate's command line. Root has to say whom to become: here that is one, who gets the folder."""
+    if REACHABLE and "-u" not in options:
+        options = ("-u", ANYBODY, "-U", ANYBODY, *options)
+        path, *program = map(REACHABLE.path_of, (path, *program))
+        give(place.path)
     return (str(path), *options, *program)
+
+
+def give(folder):
+    """All of it to whom the gate becomes, where that is somebody else."""
+    for path in (folder, *folder.rglob("*")) if REACHABLE else ():
+        os.chown(path, int(ANYBODY.partition(":")[0]), -1, follow_symlinks=False)
 
 
 class Chain(Tcpserver):
     """tcpserver in front of it. Options are the gate's."""
 
     def __init__(self, place, *options, program=(SMTPD,), path=GATE, **knobs):
-        super().__init__(place, program=gate(*options, program=program, path=path), **knobs)
+        super().__init__(place, program=gate(place, *options, program=program, path=path), **knobs)
 
     def secure(self, context, name=HOST):
         """A client that has said STARTTLS and shaken hands."""
@@ -113,6 +142,7 @@ class Pki:
 
     def knobs(self, name="ec", **how):
         pair = self.make(name, **how)
+        give(self.place.path)
         return {"CERTFILE": str(pair.cert), "KEYFILE": str(pair.key)}
 
     def close(self):
@@ -123,7 +153,7 @@ def users(place):
     """What lets USER in with PASSWORD: the knobs. The table is the real one, made by the real compiler."""
     hashed = subprocess.run(["openssl", "passwd", "-6", "-stdin"], input=PASSWORD.encode(), timeout=LIMIT,
                             stdout=subprocess.PIPE, check=True).stdout.decode()
-    return {"CHECKPASSWORD": str(BUILD / "postern-checkpw"), "USERS": place.compile("users", f"{USER} {hashed}")}
+    return {"CHECKPASSWORD": (REACHABLE.path_of if REACHABLE else str)(BUILD / "postern-checkpw"), "USERS": place.compile("users", f"{USER} {hashed}")}
 
 
 def run(arguments, place, data=b"", code=0):
