@@ -18,7 +18,7 @@
 #define HANDSHAKE (30 * SECOND)
 #define FAREWELL (10 * SECOND) /* for what the application said last; for all, after SIGTERM */
 #define LINGER (2 * SECOND)    /* for the client to read it */
-#define PARTING SECOND         /* for an application to end that has nothing more to say */
+#define PARTING (SECOND / 5)   /* for an application to end that has nothing more to say */
 
 enum { IN = 0, OUT = 1 };
 
@@ -39,7 +39,7 @@ int tunnel_init(struct tunnel *t, SSL *ssl, int from, int to, struct log *log, i
     t->to = to;
     t->log = log;
     t->patience = patience;
-    t->end = INT64_MAX;
+    t->end = t->parting = INT64_MAX;
     /* A record is written as a whole, and worth a packet of its own. Fails on what is not TCP. */
     setsockopt(OUT, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (SSL_set_rfd(ssl, IN) != 1 || SSL_set_wfd(ssl, OUT) != 1)
@@ -154,49 +154,56 @@ void tunnel_abandon(struct tunnel *t)
         linger();
 }
 
-/* The client cannot be talked to any more. */
+static void begin_parting(struct tunnel *t)
+{
+    t->parting = deadline_after(deadline_now(), PARTING);
+}
+
+/* No more will come from the client, and it did not say so. */
+static void cut_off(struct tunnel *t, const char *step, const char *why)
+{
+    if (!t->ended && !t->cut_step) {
+        t->cut_step = step;
+        snprintf(t->cut_why, sizeof t->cut_why, "%s", why);
+    }
+    t->client_ended = true;
+}
+
+/* Nor can it be talked to. */
 static void lose(struct tunnel *t, const char *step, const char *why)
 {
-    if (!t->ended && !t->lost_step) {
-        t->lost_step = step;
-        snprintf(t->lost_why, sizeof t->lost_why, "%s", why);
-    }
-    t->lost = t->client_ended = true;
+    cut_off(t, step, why);
+    t->lost = true;
 }
 
-/* An application that has said goodbye is about to end, and a client may leave as soon as it hears that. */
-static bool ends_by_itself(const struct tunnel *t)
-{
-    struct pollfd p = {.fd = t->from};
-    instant until = deadline_after(deadline_now(), PARTING);
-
-    while (!t->ended && !(p.revents & POLLHUP))
-        if (!await_any(&p, 1, until))
-            return false;
-    return true;
-}
-
-/* All that came from the client is delivered. That it was lost is news only while the application would go
- * on.
- */
+/* All that came from the client is delivered. That it was cut off is news only where the application would go
+ * on: one that has said goodbye is about to end, and a client may leave as soon as it hears that. */
 static void end_delivery(struct tunnel *t)
 {
-    if (t->lost_step && !ends_by_itself(t))
-        tell(t, t->lost_step, t->lost_why);
-    t->lost_step = NULL;
+    if (t->cut_step && !t->ended) {
+        if (t->parting == INT64_MAX)
+            begin_parting(t);
+        if (deadline_now() < t->parting)
+            return;
+        tell(t, t->cut_step, t->cut_why);
+    }
+    t->cut_step = NULL;
+    t->parting = INT64_MAX;
     close_to(t);
 }
 
-/* What SSL_read has to say, if no bytes. */
+/* What SSL_read has to say, if no bytes. A connection that ended without close_notify takes replies yet. */
 static void end_receiving(struct tunnel *t, int r)
 {
     t->recv_waits = events_of(t, r);
     if (t->recv_waits)
         return;
-    if (SSL_get_error(t->ssl, r) == SSL_ERROR_ZERO_RETURN)
-        t->client_ended = true;
-    else
+    if (SSL_get_error(t->ssl, r) != SSL_ERROR_ZERO_RETURN)
         lose(t, "read", reason());
+    else if (BIO_eof(SSL_get_rbio(t->ssl)))
+        cut_off(t, "read", "truncated");
+    else
+        t->client_ended = true;
 }
 
 /* From the network, as much as there is and fits: one write to the application then takes it all. */
@@ -287,6 +294,8 @@ static bool fetch(struct tunnel *t)
     t->from_waits = r < 0 ? errno == EAGAIN : r > 0 && r < TUNNEL_ROOM;
     if (r == 0 || (r < 0 && errno != EAGAIN && errno != EINTR))
         end_fetching(t);
+    if (r > 0 && t->parting != INT64_MAX)
+        begin_parting(t); /* it may have been its goodbye */
     return b->n > 0 || t->from < 0;
 }
 
@@ -315,7 +324,7 @@ static bool transmit(struct tunnel *t)
 
 /* Until something can go on. Only what is wanted is polled: a closed end would else be reported without end.
  */
-static bool wait_for_any(struct tunnel *t, instant until)
+static void wait_for_any(struct tunnel *t, instant until)
 {
     bool room_up = t->up.at == t->up.n, room_down = t->down.at == t->down.n;
     short events =
@@ -328,14 +337,13 @@ static bool wait_for_any(struct tunnel *t, instant until)
     };
 
     if (!await_any(p, sizeof p / sizeof *p, until))
-        return false;
+        return;
     if (p[0].revents || p[1].revents)
         t->recv_waits = t->send_waits = 0;
     t->from_waits &= !p[2].revents;
     t->to_waits &= !p[3].revents;
     if (p[2].revents & POLLHUP)
         note_end(t);
-    return true;
 }
 
 /* close_notify, after which the client knows that nothing was cut off. */
@@ -365,6 +373,8 @@ void tunnel_carry(struct tunnel *t)
 {
     instant idle = deadline_after(deadline_now(), t->patience);
 
+    /* From here on that is no failure of the whole, but an end of what the client says. */
+    SSL_set_options(t->ssl, SSL_OP_IGNORE_UNEXPECTED_EOF);
     while (t->from >= 0 || t->down.at < t->down.n) {
         uint64_t before = t->carried;
         bool moved = receive(t);
@@ -375,7 +385,9 @@ void tunnel_carry(struct tunnel *t)
         if (t->carried != before)
             idle = deadline_after(deadline_now(), t->patience);
         instant until = deadline_earlier(idle, t->end);
-        if (moved ? deadline_now() >= until : !wait_for_any(t, until)) {
+        if (!moved)
+            wait_for_any(t, deadline_earlier(until, t->parting));
+        if (deadline_now() >= until) {
             give_up(t);
             break;
         }

@@ -31,8 +31,9 @@ struct tunnel {
     bool ended;                    /* the application says no more, though not all may have been read */
     bool client_ended;             /* no more will come from the network */
     bool lost;                     /* nor can anything be sent there */
-    const char *lost_step;         /* what then failed, and why: not logged yet; NULL: nothing */
-    char lost_why[80];
+    const char *cut_step;          /* what failed, and why: not logged yet; NULL: nothing */
+    char cut_why[80];
+    instant parting; /* until then the application may end by itself, and that is no news */
 };
 
 /* Over zeroed memory. Makes the four descriptors non-blocking. -1 with errno. */

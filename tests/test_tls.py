@@ -437,10 +437,10 @@ class Handshakes(ChainCase):
 class Hands:
     """A handshake by hand: the bytes a client would send, as they come."""
 
-    def __init__(self, sock):
+    def __init__(self, sock, version=None):
         self.sock, self.count = sock, 0
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = PKI.context().wrap_bio(self.incoming, self.outgoing, server_hostname=HOST)
+        self.tls = PKI.context(version).wrap_bio(self.incoming, self.outgoing, server_hostname=HOST)
 
     def step(self, call):
         """True when done; else more has to come from the server, or go to it."""
@@ -546,6 +546,32 @@ class Messages(ChainCase):
         self.assertRegex(said, rb"\A250 2\.0\.0 .*\r\n221 2\.0\.0 .*\r\n\Z")
         server.await_alone()
         self.assert_stored(server, 1)
+
+    def test_cut_behind_data(self):
+        """FIN without close_notify behind a whole message, as soon as it is said: it is stored, and its client hears so."""
+        for version in (TLS1_2, TLS1_3):
+            with self.subTest(version):
+                server = self.chain()
+                client = self.plain(server)
+                client.hello()
+                client.command("STARTTLS", 220)
+                hands = Hands(client.sock, version)
+                for byte in hands.bytes():
+                    client.sock.send(byte)
+                for line in (b"EHLO client.example", b"MAIL FROM:<a@example.org>", b"RCPT TO:<b@example.com>", b"DATA"):
+                    self.assertRegex(hands.ask(line + b"\r\n"), b"^[23]")
+                hands.tls.write(MESSAGE.encode() + b".\r\n")
+                client.sock.sendall(hands.outgoing.read())
+                client.sock.shutdown(socket.SHUT_WR)
+                hands.incoming.write(client.rest())
+                self.assertRegex(hands.tls.read(65536), rb"\A250 2\.0\.0 .*\r\n\Z")
+                self.assertEqual(hands.tls.read(65536), b"")  # close_notify: else more would be wanted
+                client.close()
+                server.await_alone()
+                self.assert_stored(server, 1)
+                server.stop()
+                log = server.log()
+                self.assertEqual((log.one("close")["reason"], log.one("tlsio")["error"]), ("eof", "truncated"))
 
     def test_cut_within_data(self):
         """The connection's end is not the message's, with close_notify or without."""

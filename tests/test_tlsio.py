@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 
 import certs
@@ -702,7 +703,8 @@ class Bio:
         self.call(self.tls.do_handshake)
 
     def flush(self):
-        self.sock.sendall(self.outgoing.read())
+        if data := self.outgoing.read():
+            self.sock.sendall(data)
 
     def call(self, function, *arguments):
         while True:
@@ -752,6 +754,61 @@ class Ends(Case):
             self.assertEqual(c.heard(), b"")
             c.tell(b"x" * 200000)  # taken and dropped: the application must not hang
             self.assertIsNone(c.process.poll())
+            c.stop_saying()
+            self.check_end(c, step="read", error="truncated")
+
+    def test_truncation_of_one_who_listens(self):
+        """FIN without close_notify ends what the client says, and not what it hears."""
+        for said in (b"QUIT\r\n", b"x" * 100000):
+            with self.subTest(len(said)), Cipher() as c:
+                client = Bio(c.net)
+                client.tls.write(said)
+                client.flush()
+                c.net.shutdown(socket.SHUT_WR)
+                self.assertEqual(c.heard(len(said)), said)
+                c.tell(b"250 ok\r\n")
+                self.assertEqual(client.call(client.tls.read, 100), b"250 ok\r\n")
+                self.assertEqual(c.heard(), b"")
+                c.stop_saying()
+                self.assertEqual(client.call(client.tls.read, 100), b"")  # close_notify: else it would be an error
+                c.net.close()
+                self.check_end(c, step="read", error="truncated")
+
+    def test_client_that_is_gone(self):
+        """The application hears of it soon."""
+        with Cipher() as c:
+            tls = c.shake()
+            begin = time.monotonic()
+            tls.close()
+            self.assertEqual(c.heard(), b"")
+            self.assertLess(time.monotonic() - begin, 0.9)
+            c.stop_saying()
+            self.check_end(c, step="read", error="truncated")
+
+    def test_goodbye_behind_the_end(self):
+        """An application that answers, and then ends by itself, heard all: its client only did not wait."""
+        with Cipher() as c:
+            client = Bio(c.net)
+            client.tls.write(b"QUIT\r\n")
+            client.flush()
+            c.net.shutdown(socket.SHUT_WR)
+            self.assertEqual(c.heard(6), b"QUIT\r\n")
+            c.tell(b"221 bye\r\n")
+            c.stop_saying()
+            self.assertEqual(client.call(client.tls.read, 100), b"221 bye\r\n")
+            c.net.close()
+            self.check_end(c)
+
+    def test_waiting_costs_nothing(self):
+        """While the application takes its time for what came before the end."""
+        with Cipher() as c:
+            tls = c.shake()
+            tls.sendall(b"x" * 200000)
+            tls.close()
+            time.sleep(1)  # not for something: time to be spent
+            spent = sum(map(int, pathlib.Path(f"/proc/{c.process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
+            self.assertLess(spent / os.sysconf("SC_CLK_TCK"), 0.5)
+            self.assertEqual(len(c.heard()), 200000)
             c.stop_saying()
             self.check_end(c, step="read", error="truncated")
 
