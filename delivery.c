@@ -54,7 +54,7 @@ static enum delivery_result begin_spool(struct delivery *d, const struct trace *
         if (!*t->room->place[i])
             continue;
         if (first)
-            d->copy[d->copies++] = (struct spool_copy){t->room->place[i], {NULL, 0}};
+            d->copy[d->copies++] = (struct spool_copy){.maildir = t->room->place[i]};
         else
             first = t->room->place[i];
     }
@@ -72,7 +72,7 @@ static enum delivery_result begin_spool(struct delivery *d, const struct trace *
         at += trace_envelope(at, trace);
         fuller.n = (size_t)(at - fuller.p);
         if (first) {
-            d->copy[d->copies++] = (struct spool_copy){d->spool_path, fuller};
+            d->copy[d->copies++] = (struct spool_copy){.maildir = d->spool_path, .header = fuller};
         } else {
             first = d->spool_path;
             header = fuller;

@@ -1,32 +1,56 @@
+#define _XOPEN_SOURCE 700 /* S_ISVTX */
 #include "maildir.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { OPEN_DIR = O_RDONLY | O_DIRECTORY | O_CLOEXEC };
+/* A folder that was made and is not on disk yet looks like any other, to a second process and to a later
+ * session. So new/ is made with a mark, the sticky bit, which mkdir(2) of Linux sets in the same step:
+ *
+ *     make the folders that lead there, cur/, new/ with the mark; fsync new/'s folder and all above it;
+ *     make tmp/; take the mark away
+ *
+ * Where tmp/ is missing, or new/ has the mark, nobody delivers: whoever finds it so does all of this again,
+ * in which making finds what is there, and fsync does not ask who made it. What stands behind the fsync is
+ * done only when all that was there before is on disk. So with tmp/ there and new/ without the mark all is on
+ * disk, but what another program made; that tmp/ may get lost in a crash harms no message. The mark is for a
+ * Maildir that has tmp/ and lacks new/. A crash that brings it back costs the next session those fsyncs. */
+enum { OPEN_DIR = O_RDONLY | O_DIRECTORY | O_CLOEXEC, MARK = S_ISVTX };
 
 void maildir_init(struct maildir *m)
 {
-    m->root = m->fresh = -1;
+    m->tmp = m->fresh = -1;
 }
 
-/* Makes one folder, and its entry in the folder above durable. */
-static int make_folder(int parent, const char *name)
+static void close_keeping_errno(int fd)
 {
-    if (mkdirat(parent, name, 0700) < 0)
-        return errno == EEXIST ? 0 : -1;
-    return fsync(parent);
+    int saved = errno;
+    if (fd >= 0)
+        close(fd);
+    errno = saved;
 }
 
-/* Makes every folder of `path`, and in the last one tmp, new and cur. */
-static int make_maildir(const char *path)
+void maildir_close(struct maildir *m)
 {
-    static const char *const parts[] = {"tmp", "new", "cur"};
+    close_keeping_errno(m->tmp);
+    close_keeping_errno(m->fresh);
+    m->tmp = m->fresh = -1;
+}
+
+static int make_folder(int parent, const char *name, mode_t mode)
+{
+    return mkdirat(parent, name, mode) < 0 && errno != EEXIST ? -1 : 0;
+}
+
+/* Makes every folder of `path`, and in the last one cur and new; opens the last one. */
+static int make_folders(const char *path)
+{
     char name[MAILDIR_PATH];
-    int at = open(*path == '/' ? "/" : ".", OPEN_DIR);
+    int at = openat(AT_FDCWD, *path == '/' ? "/" : ".", OPEN_DIR);
 
     while (at >= 0 && *path) {
         size_t n = strcspn(path, "/");
@@ -35,37 +59,90 @@ static int make_maildir(const char *path)
         path += n + (path[n] == '/');
         if (!n)
             continue;
-        int next = make_folder(at, name) < 0 ? -1 : openat(at, name, OPEN_DIR);
-        close(at);
+        int next = make_folder(at, name, 0700) < 0 ? -1 : openat(at, name, OPEN_DIR);
+        close_keeping_errno(at);
         at = next;
     }
-    if (at < 0)
+    if (at < 0 || (!make_folder(at, "cur", 0700) && !make_folder(at, "new", 0700 | MARK)))
+        return at;
+    close_keeping_errno(at);
+    return -1;
+}
+
+static int is_same(int a, int b)
+{
+    struct stat x, y;
+    return fstat(a, &x) || fstat(b, &y) ? -1 : x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* Brings the entries of a folder and of all above it to disk: by `..`, for a path may lead through symbolic
+ * links. EINVAL is the answer of a filesystem in which nothing can be made. In a folder that may not be read
+ * nothing was made by this program, nor above it. */
+static int sync_upwards(int folder)
+{
+    int at = openat(folder, ".", OPEN_DIR), top = at < 0 ? -1 : 0;
+
+    while (!top) {
+        int above = fsync(at) < 0 && errno != EINVAL ? -2 : openat(at, "..", OPEN_DIR);
+        if (above >= 0)
+            top = is_same(at, above);
+        else
+            top = above == -1 && errno == EACCES ? 1 : -1;
+        close_keeping_errno(at);
+        at = above;
+    }
+    close_keeping_errno(at);
+    return top > 0 ? 0 : -1;
+}
+
+/* Where the mark cannot be taken away, the next session brings all to disk once more. A symbolic link may
+ * lead to a folder that is none of ours. */
+static void take_mark_away(int folder)
+{
+    struct stat st;
+    int fd = openat(folder, "new", OPEN_DIR | O_NOFOLLOW);
+
+    if (fd >= 0 && !fstat(fd, &st) && st.st_mode & MARK)
+        fchmod(fd, st.st_mode & 07777 & ~(mode_t)MARK);
+    close_keeping_errno(fd);
+}
+
+static int make_maildir(const char *path)
+{
+    int folder = make_folders(path);
+
+    if (folder < 0)
         return -1;
-    int r = 0;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts && !r; i++)
-        r = make_folder(at, parts[i]);
-    close(at);
+    int r = sync_upwards(folder) < 0 || make_folder(folder, "tmp", 0700) < 0 ? -1 : 0;
+    if (!r)
+        take_mark_away(folder);
+    close_keeping_errno(folder);
     return r;
 }
 
-void maildir_close(struct maildir *m)
+static int open_part(struct maildir *m, const char *part)
 {
-    int saved = errno;
-    if (m->root >= 0)
-        close(m->root);
-    if (m->fresh >= 0)
-        close(m->fresh);
-    m->root = m->fresh = -1;
-    errno = saved;
+    size_t n = strlen(m->path);
+
+    memcpy(m->path + n, part, strlen(part) + 1);
+    int fd = openat(AT_FDCWD, m->path, OPEN_DIR); /* musl's open() sets CLOEXEC once more */
+    m->path[n] = 0;
+    return fd;
 }
 
-static int try_open(struct maildir *m)
+static int try_open(struct maildir *m, bool marked_too)
 {
-    m->root = open(m->path, OPEN_DIR);
-    if (m->root >= 0) {
-        m->fresh = openat(m->root, "new", OPEN_DIR);
-        if (m->fresh >= 0 && !faccessat(m->root, "tmp", F_OK, 0))
+    struct stat st;
+
+    m->tmp = open_part(m, "/tmp");
+    if (m->tmp >= 0)
+        m->fresh = open_part(m, "/new");
+    if (m->fresh >= 0 && !fstat(m->fresh, &st)) {
+        m->device = st.st_dev;
+        m->inode = st.st_ino;
+        if (marked_too || !(st.st_mode & MARK))
             return 0;
+        errno = ENOENT;
     }
     maildir_close(m);
     return -1;
@@ -75,17 +152,17 @@ int maildir_open(struct maildir *m, const char *path)
 {
     size_t n = strlen(path);
 
-    if (m->root >= 0 && !strcmp(m->path, path))
+    if (m->fresh >= 0 && !strcmp(m->path, path))
         return 0;
     maildir_close(m);
-    if (n >= sizeof m->path) {
-        errno = ENAMETOOLONG;
+    if (!n || n >= MAILDIR_PATH) {
+        errno = n ? ENAMETOOLONG : ENOENT;
         return -1;
     }
     memcpy(m->path, path, n + 1);
-    if (!try_open(m))
+    if (!try_open(m, false))
         return 0;
     if (errno != ENOENT || make_maildir(path) < 0)
         return -1;
-    return try_open(m);
+    return try_open(m, true);
 }

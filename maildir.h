@@ -2,18 +2,23 @@
 #ifndef POSTERN_MAILDIR_H
 #define POSTERN_MAILDIR_H
 
+#include <sys/types.h>
+
 enum { MAILDIR_PATH = 2048 /* octets of a path with its NUL */ };
 
 struct maildir {
-    int root, fresh; /* the Maildir, and its new/; both open, or both -1 */
-    char path[MAILDIR_PATH];
+    int tmp, fresh; /* its tmp/ and its new/; both open, or both -1 */
+    dev_t device;   /* of new/, with its inode: which Maildir this is, whatever its path says */
+    ino_t inode;
+    char path[MAILDIR_PATH + 4]; /* and a part's name while that is opened */
 };
 
 /* Not open. */
 void maildir_init(struct maildir *m);
 
-/* Opens the Maildir at `path`; nothing is done where it is open already. What is made is on disk before
- * 0 is returned. -1 with errno: not open. */
+/* Opens the Maildir at `path`; nothing is done where it is open already. What this program makes is on disk
+ * before 0 is returned, in whatever process or session it was made; what another makes is as safe as that
+ * left it. -1 with errno: not open. */
 int maildir_open(struct maildir *m, const char *path);
 
 /* Keeps errno. Harmless where it is not open. */

@@ -44,23 +44,20 @@ static void name_message(struct spool *s)
     *p = 0;
 }
 
-/* FOLDER/BASE, or with a size FOLDER/BASE,S=SIZE. */
-static const char *name_in(char *room, const char *folder, const struct spool *s, const uint64_t *size)
+/* BASE,S=SIZE: the name in new/. */
+static const char *name_fresh(char room[SPOOL_NAME + 24], const struct spool *s, uint64_t size)
 {
-    size_t n = fmt_str(room, folder);
-    n += fmt_str(room + n, s->base);
-    if (size) {
-        n += fmt_str(room + n, ",S=");
-        n += fmt_ulonglong(room + n, *size);
-    }
+    size_t n = fmt_str(room, s->base);
+
+    n += fmt_str(room + n, ",S=");
+    n += fmt_ulonglong(room + n, size);
     room[n] = 0;
     return room;
 }
 
-static int open_tmp(const struct spool *s, int root)
+static int open_file(const struct spool *s, int tmp)
 {
-    char tmp[SPOOL_NAME + 8];
-    return openat(root, name_in(tmp, "tmp/", s, NULL), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    return openat(tmp, s->base, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 }
 
 int spool_begin(struct spool *s, const char *path, struct slice header)
@@ -73,7 +70,7 @@ int spool_begin(struct spool *s, const char *path, struct slice header)
     s->header = header;
     s->size = 0;
     name_message(s);
-    s->fd = open_tmp(s, s->maildir.root);
+    s->fd = open_file(s, s->maildir.tmp);
     return s->fd < 0 ? -1 : 0;
 }
 
@@ -106,159 +103,187 @@ int spool_write(struct spool *s, const char *bytes, size_t n)
     return first ? write_all(s->fd, v, 2) : write_all(s->fd, v + 1, 1);
 }
 
-/* A file of its own for a copy: another header, or a Maildir on another filesystem. */
-static int write_copy(const struct spool *s, const struct maildir *m, struct slice header, uint64_t *size)
+/* The text of the message behind another header. */
+static int copy_text(const struct spool *s, int fd, struct slice header)
 {
-    char block[8192], tmp[SPOOL_NAME + 8], fresh[SPOOL_NAME + 40];
-    uint64_t at = s->header.n;
+    char block[8192];
     struct iovec v = {(char *)header.p, header.n};
-    int fd = open_tmp(s, m->root);
+
+    if (write_all(fd, &v, 1) < 0)
+        return -1;
+    for (uint64_t at = s->header.n; at < s->size; at += v.iov_len) {
+        ssize_t got = pread(s->fd, block, sizeof block, (off_t)at);
+        if (got <= 0) {
+            errno = got ? errno : EIO;
+            return -1;
+        }
+        struct iovec left = v = (struct iovec){block, (size_t)got};
+        if (write_all(fd, &left, 1) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* A file of its own for a copy: another header, or a Maildir on another filesystem. */
+static int write_copy(const struct spool *s, const struct spool_copy *copy)
+{
+    int fd = open_file(s, copy->held.tmp);
 
     if (fd < 0)
         return -1;
-    int r = write_all(fd, &v, 1);
-    while (!r && at < s->size) {
-        ssize_t got = pread(s->fd, block, sizeof block, (off_t)at);
-        if (got <= 0) {
-            r = -1;
-            break;
-        }
-        v = (struct iovec){block, (size_t)got};
-        r = write_all(fd, &v, 1);
-        at += (uint64_t)got;
-    }
-    *size = s->size - s->header.n + header.n;
-    if (!r && !(r = fsync(fd)))
-        r = renameat(m->root, name_in(tmp, "tmp/", s, NULL), m->root, name_in(fresh, "new/", s, size));
+    int r = copy_text(s, fd, copy->header.n ? copy->header : s->header);
+    if (!r)
+        r = fsync(fd);
     int saved = errno;
-    if (r)
-        unlinkat(m->root, name_in(tmp, "tmp/", s, NULL), 0);
     close(fd);
+    if (r)
+        unlinkat(copy->held.tmp, s->base, 0);
     errno = saved;
     return r;
 }
 
-static bool is_same(int a, int b)
+/* A link to the message's file. Who may write into the Maildir of its own may have put another file in its
+ * place by now, which nobody else is to get: what the link leads to counts, not the name it was made from. */
+static bool link_copy(const struct spool *s, const struct spool_copy *copy)
 {
-    struct stat x, y;
-    return !fstat(a, &x) && !fstat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
+    struct stat ours, linked;
 
-/* The message under this name, or a stranger's. */
-static bool is_our_file(const struct spool *s, int root, const char *name)
-{
-    int fd = openat(root, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    bool ours = fd >= 0 && is_same(fd, s->fd);
-
-    if (fd >= 0)
-        close(fd);
-    return ours;
-}
-
-/* The Maildir has had the message by another path: the message's own, or one of the first `done` copies. */
-static bool has_had_it(const struct spool *s, const struct maildir *m, const struct spool_copy *copies,
-                       size_t done)
-{
-    struct stat x, y;
-
-    if (is_same(m->fresh, s->maildir.fresh))
+    if (linkat(s->maildir.tmp, s->base, copy->held.tmp, s->base, 0) < 0)
+        return false;
+    if (!fstat(s->fd, &ours) && !fstatat(copy->held.tmp, s->base, &linked, AT_SYMLINK_NOFOLLOW) &&
+        ours.st_dev == linked.st_dev && ours.st_ino == linked.st_ino)
         return true;
-    for (size_t i = 0; i < done; i++)
-        if (!fstat(m->root, &x) && !stat(copies[i].maildir, &y) && x.st_dev == y.st_dev &&
-            x.st_ino == y.st_ino)
-            return true;
+    unlinkat(copy->held.tmp, s->base, 0);
     return false;
 }
 
-/* The copy behind the first `done`, durable when 0 is returned. Two paths may be one Maildir: it gets the
- * message once. */
-static int deliver_copy(const struct spool *s, const struct spool_copy *copies, size_t done)
+static void let_go(struct spool_copy *copy)
 {
-    const struct spool_copy *copy = &copies[done];
+    if (copy->held.fresh < 0)
+        return;
+    close(copy->held.tmp);
+    close(copy->held.fresh);
+    copy->held.tmp = copy->held.fresh = -1;
+}
+
+/* The message's own Maildir is this one, too, or that of a copy before it is. */
+static bool has_had_it(const struct spool *s, const struct spool_copy *copies, size_t i)
+{
+    const struct spool_held *held = &copies[i].held;
+    bool found = s->maildir.device == held->device && s->maildir.inode == held->inode;
+
+    while (!found && i--)
+        found = copies[i].held.device == held->device && copies[i].held.inode == held->inode;
+    return found;
+}
+
+/* Puts copy `i`, behind those that are there, into the tmp/ of its Maildir. */
+static int prepare_copy(const struct spool *s, struct spool_copy *copies, size_t i)
+{
+    struct spool_copy *copy = &copies[i];
     struct maildir m;
-    char tmp[SPOOL_NAME + 8], fresh[SPOOL_NAME + 40];
-    uint64_t size = s->size;
-    int r = -1;
 
     maildir_init(&m);
     if (maildir_open(&m, copy->maildir) < 0)
         return -1;
-    if (copy->header.n ? has_had_it(s, &m, copies, done) : is_same(m.fresh, s->maildir.fresh)) {
-        maildir_close(&m);
+    copy->held = (struct spool_held){m.tmp, m.fresh, m.device, m.inode};
+    if (has_had_it(s, copies, i)) {
+        let_go(copy);
         return 0;
     }
-    if (!copy->header.n) {
-        r = linkat(s->maildir.root, name_in(tmp, "tmp/", s, NULL), m.root, name_in(fresh, "new/", s, &size),
-                   0);
-        if (r && errno == EEXIST && is_our_file(s, m.root, fresh))
-            r = 0;
-    }
-    if (r)
-        r = write_copy(s, &m, copy->header.n ? copy->header : s->header, &size);
-    if (!r && (r = fsync(m.fresh))) {
-        int saved = errno;
-        unlinkat(m.root, name_in(fresh, "new/", s, &size), 0);
-        errno = saved;
-    }
-    maildir_close(&m);
-    return r;
+    if ((!copy->header.n && link_copy(s, copy)) || !write_copy(s, copy))
+        return 0;
+    int saved = errno;
+    let_go(copy);
+    errno = saved;
+    return -1;
 }
 
-/* The copy was delivered, but the message as a whole was not. */
-static void take_back(const struct spool *s, const struct spool_copy *copy)
+/* From tmp/ to new/. Who may write into a Maildir can put another file into its tmp/ under this name before,
+ * and into its new/ behind: that is her own mail, and nobody else's. */
+static int show(const struct spool *s, int tmp, int fresh, uint64_t size)
 {
-    struct maildir m;
-    char fresh[SPOOL_NAME + 40];
-    uint64_t size = s->size - (copy->header.n ? s->header.n - copy->header.n : 0);
-
-    maildir_init(&m);
-    if (maildir_open(&m, copy->maildir) < 0)
-        return;
-    unlinkat(m.root, name_in(fresh, "new/", s, &size), 0);
-    maildir_close(&m);
+    char name[SPOOL_NAME + 24];
+    return renameat(tmp, s->base, fresh, name_fresh(name, s, size));
 }
 
-int spool_commit(struct spool *s, const struct spool_copy *copies, size_t n)
+static uint64_t size_of(const struct spool *s, const struct spool_copy *copy)
 {
-    char tmp[SPOOL_NAME + 8], fresh[SPOOL_NAME + 40];
-    const int root = s->maildir.root;
-    size_t done = 0;
+    return copy->header.n ? s->size - s->header.n + copy->header.n : s->size;
+}
+
+static int prepare_all(struct spool *s, struct spool_copy *copies, size_t n, size_t *ready)
+{
+    for (; *ready < n; ++*ready) {
+        s->at = copies[*ready].maildir;
+        if (prepare_copy(s, copies, *ready) < 0)
+            return -1;
+    }
+    s->at = s->maildir.path;
+    return fsync(s->fd);
+}
+
+static int show_all(struct spool *s, const struct spool_copy *copies, size_t n)
+{
+    for (const struct spool_copy *c = copies; c < copies + n; c++) {
+        s->at = c->maildir;
+        if (c->held.fresh >= 0 && show(s, c->held.tmp, c->held.fresh, size_of(s, c)) < 0)
+            return -1;
+    }
+    s->at = s->maildir.path;
+    return show(s, s->maildir.tmp, s->maildir.fresh, s->size);
+}
+
+static int sync_all(struct spool *s, const struct spool_copy *copies, size_t n)
+{
+    for (const struct spool_copy *c = copies; c < copies + n; c++) {
+        s->at = c->maildir;
+        if (c->held.fresh >= 0 && fsync(c->held.fresh) < 0)
+            return -1;
+    }
+    s->at = s->maildir.path;
+    return fsync(s->maildir.fresh);
+}
+
+/* Nothing is opened for it, so it works where descriptors have run out. */
+static void take_back(const struct spool *s, int tmp, int fresh, uint64_t size)
+{
+    char name[SPOOL_NAME + 24];
+
+    unlinkat(fresh, name_fresh(name, s, size), 0);
+    unlinkat(tmp, s->base, 0);
+}
+
+int spool_commit(struct spool *s, struct spool_copy *copies, size_t n)
+{
+    size_t ready = 0;
 
     if (!s->size && spool_write(s, "", 0) < 0)
         return -1;
-    int r = fsync(s->fd);
-    while (!r && done < n) {
-        s->at = copies[done].maildir;
-        if (!(r = deliver_copy(s, copies, done)))
-            done++;
-    }
-    if (!r)
-        s->at = s->maildir.path;
-    if (!r)
-        r = renameat(root, name_in(tmp, "tmp/", s, NULL), root, name_in(fresh, "new/", s, &s->size));
-    if (!r && (r = fsync(s->maildir.fresh)))
-        unlinkat(root, fresh, 0);
-    if (r) {
-        int saved = errno;
-        while (done)
-            take_back(s, &copies[--done]);
-        errno = saved;
-        return -1;
+    bool failed =
+        prepare_all(s, copies, n, &ready) < 0 || show_all(s, copies, n) < 0 || sync_all(s, copies, n) < 0;
+    int saved = errno;
+    if (failed)
+        take_back(s, s->maildir.tmp, s->maildir.fresh, s->size);
+    for (struct spool_copy *c = copies; c < copies + ready; c++) {
+        if (failed && c->held.fresh >= 0)
+            take_back(s, c->held.tmp, c->held.fresh, size_of(s, c));
+        let_go(c);
     }
     close(s->fd);
     s->fd = -1;
-    return 0;
+    errno = saved;
+    return failed ? -1 : 0;
 }
 
 void spool_abandon(struct spool *s)
 {
-    char tmp[SPOOL_NAME + 8];
     int saved = errno;
 
     if (s->fd >= 0) {
         close(s->fd);
         s->fd = -1;
-        unlinkat(s->maildir.root, name_in(tmp, "tmp/", s, NULL), 0);
+        unlinkat(s->maildir.tmp, s->base, 0);
     }
     maildir_close(&s->maildir); /* whatever went wrong, look anew next time */
     errno = saved;

@@ -1,10 +1,16 @@
 /* spool: one message on its way into Maildirs: begin, write, commit or abandon.
  *
- * Durable when commit returns 0: for every Maildir the file, and its entry in new/, are on disk. Until
- * then nothing stands in new/, and nothing is left there when commit fails. The order of the steps is the
- * proof:
+ * Durable when commit returns 0: for every Maildir the file, and its entry in new/, are on disk. The order of
+ * the steps is the proof:
  *
- *     open in tmp/, write, fsync, link into the other Maildirs, rename to new/, fsync of each new/ */
+ *     open in tmp/, write; into tmp/ of every other Maildir a link, or a copy with fsync; fsync;
+ *     rename to each new/; fsync of each new/
+ *
+ * All that can be known to fail, fails before the first rename: no Maildir, no room, no descriptor (a commit
+ * holds two for each copy). Until then nothing stands in any new/. When a rename or an fsync behind it
+ * fails, commit fails, and takes the message back from every new/ in which it still is, without opening
+ * anything; of what a reader has moved away by then, or a crash brings back, there will be a second one when
+ * the client has sent the message again. A message may so arrive twice, but is never lost. */
 #ifndef POSTERN_SPOOL_H
 #define POSTERN_SPOOL_H
 
@@ -35,6 +41,11 @@ struct spool {
 struct spool_copy {
     const char *maildir;
     struct slice header;
+    struct spool_held {
+        int tmp, fresh; /* -1: another path has led to this Maildir before */
+        dev_t device;
+        ino_t inode;
+    } held; /* of its Maildir, while a commit lasts */
 };
 
 void spool_init(struct spool *s, const char *host);
@@ -46,8 +57,9 @@ int spool_begin(struct spool *s, const char *path, struct slice header);
 
 int spool_write(struct spool *s, const char *bytes, size_t n);
 
-/* Delivers the message to its own Maildir and to each of `copies`. */
-int spool_commit(struct spool *s, const struct spool_copy *copies, size_t n);
+/* Delivers the message to its own Maildir and to each of `copies`. Two paths may be one Maildir: it gets the
+ * message once, with the header of the first. */
+int spool_commit(struct spool *s, struct spool_copy *copies, size_t n);
 
 /* Takes back what is not committed. Harmless where nothing is. */
 void spool_abandon(struct spool *s);

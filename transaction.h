@@ -8,7 +8,8 @@
 
 enum {
     TRANSACTION_ARENA = 256 * 1024, /* bytes for all recipients and places */
-    TRANSACTION_PLACES = 1024,      /* different Maildirs of one message */
+    TRANSACTION_PLACES = 400,       /* different Maildirs of one message: each takes two descriptors of
+                                       the 1024 that a process commonly has */
     TRANSACTION_ENTRY = 24,         /* counted for a recipient beside its own bytes, so that header
                                        lines for all of them fit in as many bytes as the arena */
     TRANSACTION_ADDRESS = ADDRESS_FMT + ADDRESS_DOMAIN /* a recipient with RELAYCLIENT behind it */

@@ -102,7 +102,7 @@ class Bounded(unittest.TestCase):
                 s.command("MAIL FROM:<>", 250)
                 s.send("".join(f"RCPT TO:<u{i}@example.com>\r\n" for i in range(1100)))
                 codes = [s.reply()[:9] for _ in range(1100)]
-                self.assertEqual(codes, ["250 2.1.5"] * 1024 + ["452 4.5.3"] * 76)
+                self.assertEqual(codes, ["250 2.1.5"] * 400 + ["452 4.5.3"] * 700)
                 s.command("RCPT TO:<u7@example.com>", 250)
                 s.command("DATA", 354)
                 s.send("text\r\n.\r\n")

@@ -10,12 +10,18 @@
 #include <regex.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 static char other[] = "/dev/shm/postern-spool-XXXXXX";
 static struct spool s;
+
+#define COPY(path, top, octets)                                                                              \
+    {                                                                                                        \
+        .maildir = (path), .header = {(top), (octets) }                                                      \
+    }
 
 /* Every test has a working directory of its own below it. */
 static void enter(void)
@@ -91,8 +97,8 @@ static void check_empty(const char *maildir)
     ck_assert_msg(count(maildir, "tmp") <= 0, "%s: nothing in tmp", maildir);
 }
 
-static void deliver(const char *maildir, const char *header, const char *text,
-                    const struct spool_copy *copies, size_t n)
+static void deliver(const char *maildir, const char *header, const char *text, struct spool_copy *copies,
+                    size_t n)
 {
     ck_assert_msg(!spool_begin(&s, maildir, slice_of(header)), "begin: %s", strerror(errno));
     ck_assert_msg(!spool_write(&s, text, strlen(text)), "write: %s", strerror(errno));
@@ -155,7 +161,7 @@ START_TEST(large)
     memset(text, 'x', sizeof text - 1);
     for (size_t i = 0; i < sizeof text - 1; i += 70)
         text[i] = '\n';
-    deliver("m", "A: b\n", text, (struct spool_copy[]){{"c/", {"C: d\n\n", 6}}}, 1);
+    deliver("m", "A: b\n", text, (struct spool_copy[]){COPY("c/", "C: d\n\n", 6)}, 1);
     strcpy(stpcpy(want, "A: b\n"), text);
     check_content("m", want);
     strcpy(stpcpy(want, "C: d\n\n"), text);
@@ -214,7 +220,7 @@ START_TEST(missing_folders)
     check_content("abs/x/y", "2");
     deliver("plain", "", "3", NULL, 0);
     check_content("plain", "3");
-    deliver("m", "", "4", (struct spool_copy[]){{"./deep/er/", {"", 0}}}, 1);
+    deliver("m", "", "4", (struct spool_copy[]){COPY("./deep/er/", "", 0)}, 1);
     check_content("deep/er", "4");
     ck_assert_msg(count("a/b/c/Maildir", "cur") == 0 && count("deep/er", "cur") == 0, "cur, too");
 }
@@ -261,7 +267,7 @@ END_TEST
 
 START_TEST(links)
 {
-    struct spool_copy copies[] = {{"./b/", {"", 0}}, {"./c/", {NULL, 0}}};
+    struct spool_copy copies[] = {COPY("./b/", "", 0), COPY("./c/", NULL, 0)};
 
     deliver("./a/", "H\n", "text\n", copies, 2);
     ino_t inode = stat_of(only_file("a")).st_ino;
@@ -276,8 +282,8 @@ END_TEST
 
 START_TEST(other_header)
 {
-    struct spool_copy copies[] = {
-        {"./b/", {"Longer: header\n", 15}}, {"./c/", {"", 0}}, {"./d/", {"S\n", 2}}};
+    struct spool_copy copies[] = {COPY("./b/", "Longer: header\n", 15), COPY("./c/", "", 0),
+                                  COPY("./d/", "S\n", 2)};
 
     deliver("./a/", "Mine: x\n", "text\n", copies, 3);
     check_content("a", "Mine: x\ntext\n");
@@ -292,7 +298,7 @@ END_TEST
 
 START_TEST(empty_message_with_copies)
 {
-    struct spool_copy copies[] = {{"./b/", {"B\n", 2}}, {"./c/", {"", 0}}};
+    struct spool_copy copies[] = {COPY("./b/", "B\n", 2), COPY("./c/", "", 0)};
 
     ck_assert(!spool_begin(&s, "./a/", slice_of("A\n")) && !spool_commit(&s, copies, 2));
     check_content("a", "A\n");
@@ -307,7 +313,7 @@ START_TEST(other_filesystem)
 
     if (stat("/dev/shm", &st) < 0 || st.st_dev == stat_of(".").st_dev || !mkdtemp(other))
         return; /* this machine has but one */
-    struct spool_copy copies[] = {{other, {"", 0}}, {"./b/", {"", 0}}};
+    struct spool_copy copies[] = {COPY(other, "", 0), COPY("./b/", "", 0)};
     ck_assert(!spool_begin(&s, "./a/", slice_of("H\n")) && !spool_write(&s, "text\n", 5));
     int r = spool_commit(&s, copies, 2);
     bool whole = count(other, "new") == 1 && count(other, "tmp") == 0;
@@ -352,7 +358,7 @@ START_TEST(same_maildir)
 
     ck_assert(!symlink("m", "link"));
     for (; aliases[_i].input[n]; n++)
-        copies[n] = (struct spool_copy){aliases[_i].input[n], {"", 0}};
+        copies[n] = (struct spool_copy)COPY(aliases[_i].input[n], "", 0);
     ck_assert(!spool_begin(&s, "./m/", slice_of("H\n")) && !spool_write(&s, "x", 1));
     ck_assert_msg(!spool_commit(&s, copies, n), "%s: %s: %s", aliases[_i].name, aliases[_i].why,
                   strerror(errno));
@@ -364,7 +370,7 @@ END_TEST
 
 START_TEST(same_maildir_other_header)
 {
-    struct spool_copy copies[] = {{"./m//", {"Other\n", 6}}, {"./m/./", {"", 0}}};
+    struct spool_copy copies[] = {COPY("./m//", "Other\n", 6), COPY("./m/./", "", 0)};
 
     deliver("./m/", "H\n", "x", copies, 2);
     check_content("m", "H\nx");
@@ -395,10 +401,10 @@ END_TEST
 START_TEST(maildir_kept_open)
 {
     deliver("m", "", "1", NULL, 0);
-    int kept = s.maildir.root;
+    int kept = s.maildir.fresh;
     ck_assert(kept >= 0);
     deliver("m", "", "2", NULL, 0);
-    ck_assert_msg(s.maildir.root == kept, "open for the next message");
+    ck_assert_msg(s.maildir.fresh == kept, "open for the next message");
     ck_assert(!rename("m", "old"));
     deliver("n", "", "3", NULL, 0);
     deliver("m", "", "4", NULL, 0);
@@ -519,8 +525,8 @@ static const struct {
 START_TEST(failure)
 {
     static char text[30000], header[25000], own[20001];
-    struct spool_copy copies[] = {
-        {"./b/", {"", 0}}, {"./c/", {header, failures[_i].header}}, {"./d/", {"", 0}}};
+    struct spool_copy copies[] = {COPY("./b/", "", 0), COPY("./c/", header, failures[_i].header),
+                                  COPY("./d/", "", 0)};
     enum step step = failures[_i].step;
     struct slice first = {"Own\n", 4};
 
@@ -558,7 +564,7 @@ START_TEST(failure)
         ck_assert_msg(count(maildir, "new") <= 0 && count(maildir, "tmp") <= 0, "%s: nothing in %s",
                       failures[_i].name, maildir);
     }
-    deliver("./next/", "H\n", "x", (struct spool_copy[]){{"./b/", {"", 0}}}, 1);
+    deliver("./next/", "H\n", "x", (struct spool_copy[]){COPY("./b/", "", 0)}, 1);
     check_content("next", "H\nx");
     check_content("b", "H\nx");
     if (failures[_i].before_commit == remove_new) {
@@ -568,10 +574,155 @@ START_TEST(failure)
 }
 END_TEST
 
+/* What may stop copies, and what makes the last of them one that is written. */
+static const struct {
+    const char *name;
+    void (*input)(void);
+    size_t header;
+    int want;
+    const char *why;
+} late_failures[] = {
+    {"no Maildir", c_is_file, 0, ENOTDIR, "known before the first copy is shown"},
+    {"no new", c_new_is_file, 0, ENOTDIR, "known before the first copy is shown"},
+    {"full", limit_file_size, 25000, EFBIG, "known before the first copy is shown"},
+};
+
+/* Waits in every new/ for what appears there. */
+static int watch(void)
+{
+    int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+
+    deliver("./m/", "", "1", (struct spool_copy[]){COPY("./b/", "", 0), COPY("./d/", "", 0)}, 2);
+    for (const char *const *p = (const char *[]){"m/new", "b/new", "d/new", NULL}; *p; p++)
+        ck_assert(inotify_add_watch(fd, *p, IN_CREATE | IN_MOVED_TO) >= 0);
+    return fd;
+}
+
+static void check_unseen(int watcher)
+{
+    char event[4096];
+    ck_assert_msg(read(watcher, event, sizeof event) < 0 && errno == EAGAIN, "a reader has seen it");
+    ck_assert(count("m", "new") == 1 && count("b", "new") == 1 && count("d", "new") == 1);
+    ck_assert(count("m", "tmp") == 0 && count("b", "tmp") == 0 && count("d", "tmp") == 0);
+}
+
+START_TEST(nothing_seen)
+{
+    static char header[25000];
+    struct spool_copy copies[] = {COPY("./b/", "", 0), COPY("./d/", "D\n", 2),
+                                  COPY("./c/", header, late_failures[_i].header)};
+    int watcher = watch();
+
+    memset(header, 'h', sizeof header);
+    late_failures[_i].input();
+    ck_assert(!spool_begin(&s, "./m/", slice_of("H\n")) && !spool_write(&s, "text\n", 5));
+    int r = spool_commit(&s, copies, 3);
+    ck_assert_msg(r < 0 && errno == late_failures[_i].want, "%s: %s: %s", late_failures[_i].name,
+                  late_failures[_i].why, strerror(errno));
+    spool_abandon(&s);
+    check_unseen(watcher);
+}
+END_TEST
+
+/* However many descriptors there are left, it is all or nothing. */
+START_TEST(few_descriptors)
+{
+    struct spool_copy copies[] = {COPY("./b/", "", 0), COPY("./d/", "D\n", 2)};
+    int watcher = watch(), refused = 0;
+
+    for (rlim_t more = 0;; more++) {
+        struct rlimit limit = {1024, 1024};
+        ck_assert(!setrlimit(RLIMIT_NOFILE, &limit));
+        ck_assert(!spool_begin(&s, "./m/", slice_of("H\n")) && !spool_write(&s, "text\n", 5));
+        limit.rlim_cur = (rlim_t)s.fd + 1 + more;
+        ck_assert(!setrlimit(RLIMIT_NOFILE, &limit));
+        if (!spool_commit(&s, copies, 2))
+            break;
+        ck_assert_msg(errno == EMFILE, "%s", strerror(errno));
+        spool_abandon(&s);
+        check_unseen(watcher);
+        refused++;
+    }
+    ck_assert_int_eq(refused, 5); /* two for each Maildir, one for what is written */
+    ck_assert(count("m", "new") == 2 && count("b", "new") == 2 && count("d", "new") == 2);
+}
+END_TEST
+
+static char mine[64];
+
+static void put_file(const char *name)
+{
+    int fd = creat(name, 0600);
+    ck_assert(fd >= 0 && write(fd, "hers\n", 5) == 5 && !close(fd));
+}
+
+static void put_link(const char *name)
+{
+    ck_assert(!symlink("/etc/passwd", name));
+}
+
+static void put_folder(const char *name)
+{
+    ck_assert(!mkdir(name, 0700));
+}
+
+static void put_pipe(const char *name)
+{
+    ck_assert(!mkfifo(name, 0600));
+}
+
+static void put_other_link(const char *name)
+{
+    put_file("hers");
+    ck_assert(!link("hers", name));
+}
+
+/* What the owner of the first Maildir puts in the place of the message, before it is delivered. */
+static const struct {
+    const char *name;
+    void (*input)(const char *name);
+    const char *why;
+} replacements[] = {
+    {"file", put_file, "hers"},           {"symbolic link", put_link, "anybody's"},
+    {"folder", put_folder, "hers"},       {"pipe", put_pipe, "it would never end"},
+    {"link", put_other_link, "her file"},
+};
+
+START_TEST(replaced_in_tmp)
+{
+    struct spool_copy copies[] = {COPY("./b/", "", 0), COPY("./c/", "C\n", 2)};
+    char name[256];
+
+    ck_assert(!spool_begin(&s, "./m/", slice_of("H\n")) && !spool_write(&s, "text\n", 5));
+    ck_assert_int_eq(entries("m/tmp", name), 1);
+    snprintf(mine, sizeof mine, "m/tmp/%.50s", name);
+    ck_assert(!unlink(mine));
+    replacements[_i].input(mine);
+    ck_assert_msg(!spool_commit(&s, copies, 2), "%s: %s", replacements[_i].name, strerror(errno));
+    check_content("b", "H\ntext\n");
+    check_content("c", "C\ntext\n");
+    struct stat st;
+    ck_assert_msg(!lstat(only_file("b"), &st) && S_ISREG(st.st_mode) && st.st_nlink == 1, "%s: %s",
+                  replacements[_i].name, replacements[_i].why);
+}
+END_TEST
+
+/* The folder that is brought to disk is the one that has got the name. */
+START_TEST(replaced_new)
+{
+    deliver("./m/", "", "1", NULL, 0);
+    ck_assert(!spool_begin(&s, "./m/", slice_of("")) && !spool_write(&s, "2", 1));
+    ck_assert(!rename("m/new", "m/old") && !mkdir("m/new", 0700));
+    ck_assert(!spool_commit(&s, NULL, 0));
+    ck_assert_int_eq(count("m", "old"), 2);
+    ck_assert_int_eq(count("m", "new"), 0);
+}
+END_TEST
+
 /* No descriptor is left open, however it ends. */
 START_TEST(descriptors)
 {
-    struct spool_copy copies[] = {{"./b/", {"", 0}}, {"./c/", {"C\n", 2}}};
+    struct spool_copy copies[] = {COPY("./b/", "", 0), COPY("./c/", "C\n", 2)};
 
     deliver("./a/", "H\n", "x", copies, 2);
     spool_abandon(&s);
@@ -613,6 +764,10 @@ static void tests(TCase *t)
     tcase_add_test(t, abandoned);
     tcase_add_test(t, maildir_kept_open);
     tcase_add_loop_test(t, failure, 0, COUNT(failures));
+    tcase_add_loop_test(t, nothing_seen, 0, COUNT(late_failures));
+    tcase_add_test(t, few_descriptors);
+    tcase_add_loop_test(t, replaced_in_tmp, 0, COUNT(replacements));
+    tcase_add_test(t, replaced_new);
     tcase_add_test(t, descriptors);
 }
 
