@@ -110,6 +110,58 @@ class Installed(Place):
                        env={**os.environ, "RENEWED_LINEAGE": str(live)})
 
 
+class Setup(unittest.TestCase):
+    """tools/setup below a folder."""
+
+    def run_setup(self, place, path=os.environ["PATH"], **env):
+        done = subprocess.run([ROOT / "tools/setup", CDB], timeout=LIMIT, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, check=True,
+                              env={"PATH": path, "DESTDIR": str(place.path), **env})
+        return done.stdout.decode()
+
+    def tools_but(self, place, name):
+        """A folder of what the machine has in /usr/bin, without one program."""
+        folder = place.path / "bin"
+        folder.mkdir()
+        for tool in os.listdir("/usr/bin"):
+            if tool != name:
+                (folder / tool).symlink_to(f"/usr/bin/{tool}")
+        return folder
+
+    def test_missing_rules_are_told_with_what_makes_them(self):
+        with Place() as place:
+            said = self.run_setup(place, str(self.tools_but(place, "tcprules")), ME="mx.example.com")
+            etc = place.path / "etc/postern"
+            self.assertFalse((etc / "rules.cdb").exists())
+            subprocess.run(["sh", "-euc", re.search(r"say: (.*)", said)[1]], check=True, timeout=LIMIT)
+            self.assertTrue((etc / "rules.cdb").exists())
+            self.assertEqual(self.run_setup(place, str(place.path / "bin"), ME="mx.example.com"), "")
+
+    def test_name_of_the_host(self):
+        for given, found, kept in (("mx.example.com", "vm", "mx.example.com"), (None, "mx.example.org", "mx.example.org"),
+                                   (None, "vm", None), ("vm", "mx.example.org", None), ("", "mx.example.org", None)):
+            with self.subTest(given=given, found=found), Place() as place:
+                folder = self.tools_but(place, "hostname")
+                place.write("bin/hostname", f"#!/bin/sh\n[ $* = -f ] && echo {found}\n", 0o755)
+                said = self.run_setup(place, str(folder), **({} if given is None else {"ME": given}))
+                etc = place.path / "etc/postern"
+                for name in ("env", "submission"):
+                    if kept:
+                        self.assertEqual((etc / name / "ME").read_text(), f"{kept}\n")
+                    else:
+                        self.assertFalse((etc / name / "ME").exists())
+                for name in ("postern.env", "submission.env"):
+                    line = re.search(r"^#?ME=.*", (etc / name).read_text(), re.M)[0]
+                    self.assertEqual(line, f"ME={kept}" if kept else "#ME=mx.example.com")
+                self.assertEqual(said.count("ME is not set"), 0 if kept else 1)
+
+    def test_what_it_needs_comes_first(self):
+        """INSTALL has the package of tcprules and of envdir before the steps that run them."""
+        setup = INSTALL.index("    sudo make setup")
+        for package in ("ucspi-tcp", "daemontools"):
+            self.assertLess(re.search(rf"    apt-get install .*\b{package}\b", INSTALL).start(), setup, package)
+
+
 @unittest.skipUnless(all(map(shutil.which, ("tcpserver", "envdir", "openssl"))), "no tcpserver here")
 class RunScripts(unittest.TestCase):
     def start(self, place, text):
