@@ -9,7 +9,7 @@ import time
 
 from server import Failed
 
-BATCH = 250  # connections on their way at once: tcpserver's backlog holds a thousand
+BATCH = 250  # connections on their way at once: tcpserver's backlog holds 400
 PATIENCE = 60
 
 

@@ -40,7 +40,7 @@ class Server:
         return self
 
     def _start(self, log):
-        command = ["tcpserver", "-1", "-HRDl0", "-b", "1000", *self.options, "127.0.0.1", "0", *self.program]
+        command = ["tcpserver", "-1", "-HRDl0", "-b", "400", *self.options, "127.0.0.1", "0", *self.program]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=self.env,
                                 preexec_fn=self.group.enter)
 

@@ -1,12 +1,15 @@
 """What INSTALL, the units and `make run` tell to do, done: the run scripts as they stand there, with other paths, users
 and ports; a letter goes through each."""
+import contextlib
 import grp
 import os
 import pwd
 import re
+import selectors
 import shutil
 import signal
 import smtplib
+import socket
 import ssl
 import subprocess
 import unittest
@@ -46,6 +49,34 @@ def send(port, tls, user=None, password="secret"):
         client.sendmail("a@example.org", ["b@example.com"], LETTER)
 
 
+def burst(port, pid, clients=300):
+    """So many clients at once while the server is stopped: the kernel holds them, and then each gets its banner."""
+    with contextlib.ExitStack() as stack:
+        os.kill(pid, signal.SIGSTOP)
+        stack.callback(os.kill, pid, signal.SIGCONT)
+        selector = stack.enter_context(selectors.DefaultSelector())
+        socks = [stack.enter_context(socket.socket()) for _ in range(clients)]
+        for sock in socks:
+            sock.setblocking(False)
+            sock.connect_ex(("127.0.0.1", port))
+            selector.register(sock, selectors.EVENT_WRITE)
+        waiting = set(socks)
+        while waiting and (ready := selector.select(5)):
+            for key, _ in ready:
+                selector.unregister(key.fileobj)
+                waiting.remove(key.fileobj)
+        if waiting:
+            raise AssertionError(f"{len(waiting)} of {clients} clients were not held")
+        os.kill(pid, signal.SIGCONT)
+        for sock in socks:
+            sock.settimeout(LIMIT)
+            with sock.makefile("rb") as lines:
+                banner = lines.readline()
+                sock.sendall(b"QUIT\r\n")
+                if not banner.startswith(b"220 ") or not lines.readline().startswith(b"221 "):
+                    raise AssertionError(banner)
+
+
 class Daemon(Server):
     """A script that says its port first, and its log and the sessions' behind it."""
 
@@ -69,7 +100,7 @@ class Installed(Place):
     def __init__(self):
         super().__init__()
         subprocess.run([ROOT / "tools/setup", CDB], check=True, timeout=LIMIT, stdout=subprocess.DEVNULL,
-                       env={**os.environ, "DESTDIR": str(self.path), "BINDIR": str(BUILD)})
+                       env={**os.environ, "DESTDIR": str(self.path), "BINDIR": str(BUILD), "ME": "mx.example.com"})
         self.etc = self.path / "etc/postern"
         for folder in ("env", "submission"):
             for knob in (self.etc / folder).iterdir():
@@ -108,6 +139,20 @@ class Installed(Place):
                        check=True, cwd=live, timeout=LIMIT, stderr=subprocess.DEVNULL)
         subprocess.run(["sh", "-c", self.here(script("RENEWED_LINEAGE"))], check=True, timeout=LIMIT,
                        env={**os.environ, "RENEWED_LINEAGE": str(live)})
+
+
+class Backlog(unittest.TestCase):
+    def test_all_lines_have_one(self):
+        """Where a document bounds the clients, it says how many more the kernel holds back."""
+        files = [ROOT / "INSTALL", ROOT / "tools/serve", *ROOT.glob("man/*"), *ROOT.glob("systemd/*"),
+                 *ROOT.glob("examples/*")]
+        lines = [line for path in files for line in path.read_text().splitlines()
+                 if re.search(r"tcpserver .*-c \d+ ", line)]
+        self.assertGreaterEqual(len(lines), 11)
+        for line in lines:
+            self.assertRegex(line, r" -c \d+ -b 400 ")
+        for path in ROOT.glob("systemd/*.socket"):
+            self.assertIn("\nBacklog=", path.read_text())
 
 
 class Setup(unittest.TestCase):
@@ -185,6 +230,14 @@ class RunScripts(unittest.TestCase):
             self.assertEqual(place.stored(), {"var/spool/postern/b": 2})
             messages = b"".join(place.messages("var/spool/postern/b").values())
             self.assertEqual((messages.count(b"with ESMTPS\n"), messages.count(b"with ESMTP ")), (1, 1))
+
+    def test_burst(self):
+        for words in (("postern-tls", " 0 25 "), ("envuidgid", " 0 25 "), ("postern-tls", " 0 587 ")):
+            with self.subTest(words), Installed() as place:
+                text = script(*words).replace("exec envuidgid postern envdir", "exec envdir")
+                server, port = self.start(place, text)
+                burst(port, server.process.pid)
+                server.stop()
 
     def refuse_strangers(self, port, tls):
         with self.assertRaises(smtplib.SMTPSenderRefused) as refused:
@@ -270,6 +323,11 @@ class MakeRun(unittest.TestCase):
 
     def port(self, server):
         return int(re.match(rb"Serving on 127\.0\.0\.1 port (\d+);", server.said)[1])
+
+    def test_burst(self):
+        server = self.serve()
+        pid, = (pid for pid, name in server.family().items() if name == "tcpserver")
+        burst(self.port(server), pid)
 
     def test_plain(self):
         server = self.serve()
