@@ -115,14 +115,14 @@ check: deps-check all $(UNITS:%=build/tests/%)
 asan: deps-check $(PROGRAMS:%=build/asan/%) $(UNITS:%=build/asan/tests/%)
 	tests/run build/asan $(ONLY)
 
-#: make run        serves on 127.0.0.1; PORT=2525, TLS=1, AUTH=1 and every knob of postern-smtpd(8) can be given
+#: make run        serves on 127.0.0.1, takes all mail; PORT=2525, TABLES=1, TLS=1, AUTH=1, knobs of postern-smtpd(8)
 PORT ?= 2525
 run: deps-run all cdb
 	@tools/serve $(PORT)
 
 #: make cdb        compiles the tables cdb/domains, cdb/mailboxes and cdb/badsenders
-TABLES = domains mailboxes badsenders
-cdb: $(TABLES:%=cdb/%.cdb)
+KINDS = domains mailboxes badsenders
+cdb: $(KINDS:%=cdb/%.cdb)
 cdb/%.cdb: cdb/% build/postern-cdb
 	build/postern-cdb $* $< $@
 

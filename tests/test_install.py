@@ -13,6 +13,7 @@ import socket
 import ssl
 import subprocess
 import unittest
+from pathlib import Path
 
 import tlschain
 from harness import BUILD, CDB, LIMIT, ROOT, Place, Server, SocketActivate
@@ -35,7 +36,7 @@ def script(*words):
     return found[0]
 
 
-def send(port, tls, user=None, password="secret"):
+def send(port, tls, user=None, password="secret", to="b@example.com", letter=LETTER):
     """A letter from a client that begins with TLS, asks for it, or does not."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -46,7 +47,7 @@ def send(port, tls, user=None, password="secret"):
             client.starttls(context=context)
         if user:
             client.login(user, password)
-        client.sendmail("a@example.org", ["b@example.com"], LETTER)
+        client.sendmail("a@example.org", to, letter)
 
 
 def burst(port, pid, clients=300):
@@ -77,6 +78,11 @@ def burst(port, pid, clients=300):
                     raise AssertionError(banner)
 
 
+def heed_sigint():
+    """It is ignored where the tests run in the background of a shell, and a shell keeps to that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Daemon(Server):
     """A script that says its port first, and its log and the sessions' behind it."""
 
@@ -84,7 +90,7 @@ class Daemon(Server):
 
     def __init__(self, command, cwd, env):
         self.process = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, start_new_session=True)
+                                        stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=heed_sigint)
         self.said = self.process.stdout.readline()
 
     def stop(self):
@@ -324,17 +330,99 @@ class MakeRun(unittest.TestCase):
     def port(self, server):
         return int(re.match(rb"Serving on 127\.0\.0\.1 port (\d+);", server.said)[1])
 
+    def read_until(self, server, pattern):
+        """What is said while it runs, up to a line that has the pattern."""
+        while line := server.process.stdout.readline():
+            server.said += line
+            if found := re.search(pattern, line):
+                return found
+        self.fail(server.said)
+
+    def children(self, server):
+        pid = server.process.pid
+        pids = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return {Path(f"/proc/{pid}/comm").read_text().strip(): int(pid) for pid in pids}
+
     def test_burst(self):
         server = self.serve()
-        pid, = (pid for pid, name in server.family().items() if name == "tcpserver")
-        burst(self.port(server), pid)
+        burst(self.port(server), self.children(server)["tcpserver"])
 
-    def test_plain(self):
+    def test_any_recipient(self):
         server = self.serve()
-        send(self.port(server), "no")
+        send(self.port(server), "no", to="me@my.own.example")
         with self.assertRaises(smtplib.SMTPNotSupportedError):
             send(self.port(server), "starttls")
         self.assertEqual(self.place.stored(), {"var/mail": 1})
+
+    def test_tables(self):
+        for knobs in ({"TABLES": "1"}, {"DOMAINS": "cdb/domains.cdb"}):
+            with self.subTest(knobs):
+                port = self.port(self.serve(**knobs))
+                send(port, "no")
+                with self.assertRaises(smtplib.SMTPRecipientsRefused):
+                    send(port, "no", to="me@my.own.example")
+        self.assertEqual(self.place.stored(), {"var/mail": 2})
+        send(self.port(self.serve(TABLES="1", DOMAINS="")), "no", to="postmaster@my.own.example")
+
+    def test_messages_are_shown(self):
+        """As they arrive, from and to whom, with subject and file; nothing of it can move the terminal."""
+        server = self.serve(VERBOSE="1")
+        for subject, shown in (("hello", "hello"), ("\x1b[31m \"h\xfc\"\\\x9b", r'\x1b[31m \"h\xfc\"\\\x9b'),
+                               ("two\r\n lines", "two lines"), ("x" * 2000, "x" * 100 + "..."),
+                               ("hello\r\nX-Postern-From: <forged@example.org>\r\nSubject: another", "hello")):
+            with self.subTest(subject[:40]):
+                letter = f"Subject: {subject}\r\n\r\nSubject: body\r\n".encode("latin-1")
+                send(self.port(server), "no", letter=letter)
+                line = self.read_until(server, rb"^mail from=(.*)")[1].decode()
+                found = re.fullmatch(r'<a@example\.org> to=<b@example\.com> subject="(.*)" file=(var/mail/new/\S+)', line)
+                self.assertEqual(found[1], shown)
+                self.assertIn(letter.replace(b"\r\n", b"\n"), self.place.read(found[2]))
+        server.stop()
+        self.assertFalse(re.search(rb"[^ -~\n\t]", server.said), server.said)
+        self.assertIn(b"event=message ", server.said)
+
+    def test_messages_without_subject_or_file(self):
+        server = self.serve()
+        recipients = [f"b{n}@example.com" for n in range(5)]
+        send(self.port(server), "no", to=recipients, letter="\r\nno header\r\n")
+        said = self.read_until(server, rb"^mail (.*) file=")[1]
+        self.assertEqual(said, b'from=<a@example.org> to=<b0@example.com> to=<b1@example.com> to=<b2@example.com>'
+                               b' and 2 more subject=""')
+        for knobs in ({"DISCARD": "1"}, {"QMAILQUEUE": "/bin/true"}):
+            server = self.serve(**knobs)
+            send(self.port(server), "no")
+            self.read_until(server, rb"^mail id=\w+\.1 size=\d+ place=(discard|queue)$")
+
+    def test_it_ends_as_a_whole(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            with self.subTest(number):
+                server = self.serve()
+                with socket.create_connection(("127.0.0.1", self.port(server)), LIMIT) as client:
+                    self.read_until(server, b"event=connect ")
+                    server.process.send_signal(number)  # to the shell alone
+                    server.said += server.process.communicate(timeout=LIMIT)[0]  # nobody has its output any more
+                    with client.makefile("rb") as lines:
+                        self.assertEqual([line[:4] for line in lines], [b"220 ", b"421 "])
+                self.assertEqual(server.process.returncode, 0)
+                self.assertIn(b"event=close ", server.said)
+
+    def test_it_ends_with_tcpserver(self):
+        server = self.serve()
+        with socket.create_connection(("127.0.0.1", self.port(server)), LIMIT):
+            self.read_until(server, b"event=connect ")
+            os.kill(self.children(server)["tcpserver"], signal.SIGKILL)
+            server.said += server.process.communicate(timeout=LIMIT)[0]
+        self.assertEqual(server.process.returncode, 111)
+
+    def test_port_in_use(self):
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen(1)
+            done = subprocess.run([ROOT / "tools/serve", str(other.getsockname()[1])], cwd=self.place.path,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT, check=False)
+        self.assertEqual(done.returncode, 111)
+        self.assertIn(b"cannot be had", done.stdout)
+        self.assertNotIn(b"Serving", done.stdout)
 
     def test_tls_and_auth(self):
         server = self.serve(TLS="1", AUTH="1")
@@ -361,11 +449,16 @@ class MakeRun(unittest.TestCase):
 
     def test_wrong_settings_are_told_at_once(self):
         for knobs, word in (({"TLS": "yes"}, b"TLS=yes"), ({"AUTH": "2"}, b"AUTH=2"), ({"TIMEOUT": "soon"}, b"TIMEOUT"),
-                            ({"TLS": "1", "CERTFILE": "none.pem"}, b"none.pem")):
+                            ({"TLS": "1", "CERTFILE": "none.pem"}, b"none.pem"), ({"TABLES": "yes"}, b"TABLES=yes"),
+                            ({"SPOOL": "/dev/null/mail"}, b"SPOOL=/dev/null/mail"), ({"SPOOL": "/dev/null"}, b"SPOOL="),
+                            ({"QMAILQUEUE": "./none"}, b"QMAILQUEUE=./none"), ({"DOMAINS": "none.cdb"}, b"none.cdb"),
+                            ({"CHECKPASSWORD": "/dev/null"}, b"CHECKPASSWORD=/dev/null")):
             with self.subTest(knobs):
                 server = self.serve(**knobs)
-                self.assertIn(word, server.said + server.process.communicate(timeout=LIMIT)[0])
-                self.assertEqual(server.process.returncode, 100)
+                said = server.said + server.process.communicate(timeout=LIMIT)[0]
+                self.assertIn(word, said)
+                self.assertNotIn(b"Serving", said)
+                self.assertIn(server.process.returncode, (100, 111))
 
 
 if __name__ == "__main__":
