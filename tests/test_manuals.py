@@ -355,7 +355,8 @@ class Setup(unittest.TestCase):
         self.etc = self.root / "etc/postern"
 
     def run_setup(self):
-        return subprocess.run([ROOT / "tools/setup", CDB], env={**os.environ, "DESTDIR": str(self.root)}, timeout=60,
+        return subprocess.run([ROOT / "tools/setup", CDB], timeout=60,
+                              env={**os.environ, "DESTDIR": str(self.root), "ME": "mx.example.com"},
                               capture_output=True, text=True)
 
     def files(self):
