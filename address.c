@@ -2,7 +2,13 @@
 
 #include "ip.h"
 
+#include <assert.h>
+#include <limits.h>
+
 #include <case.h>
+
+static_assert(ADDRESS_LOCAL <= UCHAR_MAX && ADDRESS_DOMAIN <= UCHAR_MAX, "lengths in struct address");
+static_assert(ADDRESS_FMT >= ADDRESS_PATH - 2, "a path without its brackets");
 
 static bool is_alnum(char c)
 {
@@ -45,8 +51,6 @@ static bool put_local(struct address *a, const char *p, size_t n)
 /* Takes a Quoted-string off s. */
 static const char *parse_quoted(struct slice *s, struct address *a)
 {
-    size_t start = s->n;
-
     *s = slice_after(*s, 1);
     for (;;) {
         size_t n = 1;
@@ -66,11 +70,11 @@ static const char *parse_quoted(struct slice *s, struct address *a)
             return "control character";
         }
         if (!put_local(a, s->p, n))
-            return "local part too long";
+            return "path too long";
         *s = slice_after(*s, n);
     }
     *s = slice_after(*s, 1);
-    return start - s->n > ADDRESS_LOCAL ? "local part too long" : NULL;
+    return NULL;
 }
 
 /* The length of the Dot-string at the start of s; 0 if there is none. */
@@ -102,7 +106,7 @@ static const char *parse_dots(struct slice *s, struct address *a)
     if (!n)
         return "bad local part";
     if (!put_local(a, s->p, n))
-        return "local part too long";
+        return "path too long";
     *s = slice_after(*s, n);
     return NULL;
 }

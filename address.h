@@ -7,12 +7,14 @@
 
 #include "slice.h"
 
+/* The 64 octets of a local part in RFC 5321 4.5.3.1.1 are what everybody must take. Return paths that name a
+ * recipient, and rewritten ones, are longer: only the path has a limit here. */
 enum {
-    ADDRESS_LOCAL = 64,   /* octets of a local part as transmitted (RFC 5321 4.5.3.1.1) */
-    ADDRESS_DOMAIN = 255, /* octets of a domain (4.5.3.1.2) */
-    ADDRESS_PATH = 256,   /* octets of a path with its punctuation (4.5.3.1.3) */
-    /* longest text of address_fmt and address_key */
-    ADDRESS_FMT = ADDRESS_LOCAL * 2 + 2 + 1 + ADDRESS_DOMAIN
+    ADDRESS_DOMAIN = 255,             /* octets of a domain (4.5.3.1.2) */
+    ADDRESS_PATH = 256,               /* octets of a path with its punctuation (4.5.3.1.3) */
+    ADDRESS_LOCAL = ADDRESS_PATH - 4, /* what <, @, a domain of one octet and > leave */
+    ADDRESS_FMT = 11 + ADDRESS_DOMAIN /* longest text of address_fmt and address_key: "postmaster@" and any
+                                         domain; all else is as short as it came */
 };
 
 struct address {
@@ -45,8 +47,9 @@ static inline bool address_is_null(const struct address *a)
     return !a->local_len && !a->domain_len;
 }
 
-/* The mailbox as it stands in a header or an SMTP command: local part quoted where it must be.
- * No brackets, no NUL; returns the length, ADDRESS_FMT at most. */
+/* The mailbox as it stands in a header or an SMTP command: local part quoted where it must be, and never
+ * longer than what address_parse read it from. No brackets, no NUL; returns the length, ADDRESS_FMT at most.
+ */
 size_t address_fmt(char *out, const struct address *a);
 
 /* The mailbox as a table key: unquoted and in lower case (ASCII). */

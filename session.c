@@ -2,6 +2,7 @@
 
 #include "discreet.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <time.h>
 #include <unistd.h>
@@ -119,6 +120,8 @@ void session_log_trouble(struct session *s, const char *step, const char *object
         log_number(&s->log, "exit", (uint64_t)exit_code);
     log_end(&s->log);
 }
+
+static_assert(SESSION_PATH - LOG_VALUE > 0, "the log marks what was cut");
 
 size_t session_keep_path(char room[SESSION_PATH], struct slice argument, const struct address *a)
 {

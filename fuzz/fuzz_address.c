@@ -4,6 +4,8 @@
 #include "address.h"
 #include "ip.h"
 
+#include <case.h>
+
 static bool is_equal(const struct address *a, const struct address *b)
 {
     return a->utf8 == b->utf8 &&

@@ -9,6 +9,14 @@
 #define L61 A60 "a"
 #define L63 A60 "aaa"
 #define L64 A60 "aaaa"
+#define B5                                                                                                   \
+    "\\\\"                                                                                                   \
+    "\\\\"                                                                                                   \
+    "\\\\"                                                                                                   \
+    "\\\\"                                                                                                   \
+    "\\\\"
+#define B20 B5 B5 /* ten backslashes, quoted */
+#define L252 L63 L63 L63 L63
 #define D189 L63 "." L63 "." L61
 #define D255 L63 "." L63 "." L63 "." L63
 #define U "\xc3\xbc" /* u with two dots */
@@ -126,8 +134,23 @@ static const struct {
     {"UTF-8 four", FORWARD, "<\xf0\x90\x80\x80\xf4\x8f\xbf\xbf@c>", "\xf0\x90\x80\x80\xf4\x8f\xbf\xbf@c", "",
      "to U+10FFFF"},
 
-    {"longest local part", FORWARD, "<" L64 "@b>", L64 "@b", "", "RFC 5321 4.5.3.1.1: 64"},
-    {"longest quoted", FORWARD, "<\"" A60 "a \"@b>", "\"" A60 "a \"@b", "", "64 as transmitted"},
+    {"local part of 64", FORWARD, "<" L64 "@b>", L64 "@b", "", "RFC 5321 4.5.3.1.1: all take 64"},
+    {"local part of 65", FORWARD, "<" L64 "a@b>", L64 "a@b", "", "a minimum is no maximum"},
+    {"VERP", REVERSE,
+     "<bounces+12345678-9abc-alice.brown_example.org=example.com_list-2026@em.sender.example>",
+     "bounces+12345678-9abc-alice.brown_example.org=example.com_list-2026@em.sender.example", "",
+     "the recipient in the local part"},
+    {"SRS", REVERSE,
+     "<SRS1=KSf4=mailer.example==HHH=TT=sender.example=alice.brown+2026-11@forwarder.example>",
+     "SRS1=KSf4=mailer.example==HHH=TT=sender.example=alice.brown+2026-11@forwarder.example", "",
+     "the sender in the local part"},
+    {"longest local part", FORWARD, "<" L252 "@b>", L252 "@b", "", "RFC 5321 4.5.3.1.3: what a path leaves"},
+    {"longest in a table, local part", MAILBOX, L252 "@b", L252 "@b", "", "what a path leaves"},
+    {"longest quoted", FORWARD, "<\"" L63 L63 L63 A60 " \"@b>", "\"" L63 L63 L63 A60 " \"@b", "",
+     "as transmitted"},
+    {"longest backslashes", FORWARD, "<\"" B20 B20 B20 B20 B20 B20 B20 B20 B20 B20 B20 B20 A10 "\"@b>",
+     "\"" B20 B20 B20 B20 B20 B20 B20 B20 B20 B20 B20 B20 A10 "\"@b", "", "as transmitted"},
+    {"longest UTF-8", FORWARD, "<" L63 L63 L63 A60 "a" U "@b>", L63 L63 L63 A60 "a" U "@b", "", "in octets"},
     {"longest label", FORWARD, "<a@" L63 ".b>", "a@" L63 ".b", "", "RFC 1035 2.3.4: 63"},
     {"longest path", FORWARD, "<" L64 "@" D189 ">", L64 "@" D189, "", "RFC 5321 4.5.3.1.3: 256"},
     {"longest path, no brackets", REVERSE, L64 "@" D189, L64 "@" D189, "", "as if it had them"},
@@ -260,9 +283,17 @@ static const struct {
      "b@c>",
      "not UTF-8"},
 
-    {"long local part", FORWARD, "<" L64 "a@b>", "65"},
-    {"long quoted", FORWARD, "<\"" A60 "aa \"@b>", "65 as transmitted"},
-    {"long by backslashes", FORWARD, "<\"" A60 "\\a\\a\"@b>", "66 as transmitted"},
+    {"long local part", FORWARD, "<" L252 "a@b>", "257"},
+    {"longer local part", FORWARD, "<" L252 L64 "@b>", "320"},
+    {"long local part in a table", MAILBOX, L252 "a@b", "257 if it had brackets"},
+    {"long local part alone", FORWARD, "<" L252 "aa>", "256, but no domain"},
+    {"long quoted", FORWARD, "<\"" L63 L63 L63 A60 "a \"@b>", "257 as transmitted"},
+    {"longer quoted", FORWARD, "<\"" L252 "a \"@b>", "260 as transmitted"},
+    {"long by backslashes", FORWARD, "<\"" L63 L63 L63 A60 "\\a\"@b>", "257 as transmitted"},
+    {"longer by backslashes", FORWARD, "<\"" B20 B20 B20 B20 B20 B20 B20 B20 B20 B20 B20 B20 B20 B20 "\"@b>",
+     "286 as transmitted, 146 as they are meant"},
+    {"long UTF-8", FORWARD, "<" L63 L63 L63 A60 "aa" U "@b>", "257"},
+    {"long UTF-8 at the edge", FORWARD, "<" L63 L63 L63 L61 "a" U "@b>", "the last character is cut in two"},
     {"long label", FORWARD, "<a@" L64 ".b>", "64"},
     {"long path", FORWARD, "<" L64 "@" D189 "a>", "257"},
     {"long path, no brackets", REVERSE, L64 "@" D189 "a", "257 if it had them"},

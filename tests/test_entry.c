@@ -69,6 +69,11 @@ static const struct {
     {"accepting reply", MAILBOX, "a@b 250 Ok\n", NULL, "", "mail would be lost"},
     {"no space", MAILBOX, "a@b./x/\n", NULL, "", "where does the domain end?"},
 
+    {"longest mailbox", MAILBOX, L63 L63 L63 L63 "@b ./x/\n", L63 L63 L63 L63 "@b", "./x/",
+     "256 with brackets"},
+    {"mailbox too long", MAILBOX, L63 L63 L63 L63 "a@b\n", NULL, "", "257 with brackets"},
+    {"longest sender", SENDER, L63 L63 L63 L63 "@b\n", L63 L63 L63 L63 "@b", "", "256 with brackets"},
+
     {"sender", SENDER, "Bad@Example.com\n", "bad@example.com", "", "an address"},
     {"sender and comment", SENDER, "bad@example.com # spam\n", "bad@example.com", "", "an address"},
     {"domain of senders", SENDER, "example.com\n", "example.com", "", "all of it"},

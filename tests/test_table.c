@@ -1,9 +1,11 @@
 #define _GNU_SOURCE
 #include "table.h"
+#include "pwhash.h"
 #include "tests/unit.h"
 
 #include "tinycdb.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -120,6 +122,8 @@ START_TEST(round_trip)
     cdb_free(&theirs);
 }
 END_TEST
+
+static_assert(8 + TABLE_USER + PWHASH_MAX <= TABLE_RECORD, "a table of users has none longer");
 
 /* Keys and values of any octets and of any length that ours have. */
 START_TEST(round_trip_random)
@@ -734,6 +738,10 @@ START_TEST(long_domain)
 }
 END_TEST
 
+#define X10 "xxxxxxxxxx"
+#define X230 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10
+#define X241 X230 X10 "x"
+
 static const struct {
     const char *name, *input;
     const char *want; /* NULL: no such mailbox */
@@ -759,6 +767,10 @@ static const struct {
     {"subdomain of catch-all", "bob@a.example.org", NULL, "one domain's"},
     {"quoted at", "\"x@example.org\"@example.com", NULL, "not cut in the middle"},
     {"nothing quoted", "\"\"@example.org", "all", "the catch-all's"},
+    {"longest", X241 "@example.com", "long", "as long as a path can be"},
+    {"longest, unknown", X241 "@example.net", NULL, "not there"},
+    {"longest detail", "bob+" X230 "ddddddd@example.com", "bob", "user@ has the detail"},
+    {"longest, catch-all", X241 "@example.org", "all", "the domain's"},
 };
 
 START_TEST(mailbox)
@@ -772,6 +784,7 @@ START_TEST(mailbox)
     add("+a@example.com", "plus");
     add("bob@example.org", "other");
     add("@example.org", "all");
+    add(X241 "@example.com", "long");
     finish();
     ck_assert(!address_parse(slice_of(mailboxes[_i].input), ADDRESS_MAILBOX, &a, &rest));
     int r = table_mailbox(&t, &a, &value);
