@@ -233,41 +233,113 @@ int table_first(struct table *t, struct slice *key, struct slice *value)
     return 1;
 }
 
-/* Every slot that is taken leads to a record that its key leads back to. */
-static int64_t check_slots(struct table *t, unsigned chunk)
-{
-    uint32_t at = cdb_unpack(t->room->toc + chunk * 8), count = cdb_unpack(t->room->toc + chunk * 8 + 4);
-    unsigned char slots[SLOTS * 8];
-    struct slice value;
-    int64_t taken = 0;
+/* A part of the file that is read from front to back. */
+struct reader {
+    const struct table *t;
+    uint64_t at, have; /* what of the file is in the block */
+    uint64_t end;
+    unsigned char block[65536];
+};
 
-    for (uint32_t slot = 0; slot < count; slot++) {
-        uint32_t i = slot % SLOTS;
-        if (!i && read_at(t, slots, (count - slot < SLOTS ? count - slot : SLOTS) * 8, at + slot * 8))
-            return -1;
-        uint32_t hash = cdb_unpack(slots + i * 8), where = cdb_unpack(slots + i * 8 + 4);
-        if (!where)
-            continue;
-        if (match_record(t, where, (struct slice){"", 0}, &value) < 0)
-            return -1;
-        if ((hash & 255) != chunk || !has_hash(t, hash))
-            return broken();
-        taken++;
+static void begin_reading(struct reader *r, const struct table *t, uint64_t end)
+{
+    r->t = t;
+    r->at = r->have = 0;
+    r->end = end;
+}
+
+/* The n bytes at `at`; NULL with errno. */
+static const unsigned char *look(struct reader *r, uint64_t at, size_t n)
+{
+    if (at + n > r->end) {
+        errno = EPROTO;
+        return NULL;
     }
-    return taken;
+    if (at < r->at || at + n > r->at + r->have) {
+        r->at = at;
+        r->have = r->end - at < sizeof r->block ? r->end - at : sizeof r->block;
+        if (read_at(r->t, r->block, r->have, (uint32_t)at))
+            return NULL;
+    }
+    return r->block + (at - r->at);
+}
+
+/* How many pairs of a hash and a place there are, and a sum of them that does not depend on their order. Each
+ * pair is mixed (splitmix64) so that no two are one summand, and those of several that were exchanged add up
+ * to another sum, but for one in 2^64. */
+struct tally {
+    int64_t n;
+    uint64_t sum;
+};
+
+static void count(struct tally *tally, uint32_t hash, uint64_t at)
+{
+    uint64_t x = (uint64_t)hash << 32 | at;
+
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    tally->sum += x ^ x >> 31;
+    tally->n++;
+}
+
+/* All records, one behind the other. */
+static int count_records(struct reader *r, struct tally *tally)
+{
+    for (uint64_t at = TABLE_TOC, n; at < r->end; at += n) {
+        const unsigned char *record = look(r, at, 8);
+        if (!record)
+            return -1;
+        uint32_t key_len = cdb_unpack(record);
+        n = 8 + (uint64_t)key_len + cdb_unpack(record + 4);
+        if (n > TABLE_RECORD)
+            return broken(); /* longer than any we know: a lookup would say the same */
+        if (!(record = look(r, at, n)))
+            return -1;
+        count(tally, cdb_hash(record + 8, key_len), at);
+    }
+    return 0;
+}
+
+/* The slots of one hash table. A lookup begins at a slot's home and ends at the first free one: from its home
+ * on, round the end, no slot may be free. */
+static int count_slots(struct reader *r, unsigned chunk, struct tally *tally)
+{
+    const unsigned char *entry = r->t->room->toc + chunk * 8;
+    uint32_t at = cdb_unpack(entry), slots = cdb_unpack(entry + 4);
+    uint32_t run = 0, round = slots; /* where the taken ones begin; first home of those behind the end */
+
+    for (uint32_t i = 0; i < slots; i++) {
+        const unsigned char *slot = look(r, at + (uint64_t)i * 8, 8);
+        if (!slot)
+            return -1;
+        uint32_t hash = cdb_unpack(slot), where = cdb_unpack(slot + 4), home = (hash >> 8) % slots;
+        if (!where) {
+            run = i + 1;
+            continue;
+        }
+        if ((hash & 255) != chunk || (home > i ? run > 0 : home < run))
+            return broken();
+        if (home > i && home < round)
+            round = home;
+        count(tally, hash, where);
+    }
+    return round < run ? broken() : 0;
 }
 
 int64_t table_check(struct table *t)
 {
-    int64_t sum = 0;
+    const unsigned char *last = t->room->toc + TABLE_TOC - 8;
+    struct tally records = {0, 0}, slots = {0, 0};
+    struct reader r;
 
     if (t->fd < 0 && open_table(t))
         return -1;
-    for (unsigned chunk = 0; chunk < 256; chunk++) {
-        int64_t n = check_slots(t, chunk);
-        if (n < 0)
+    begin_reading(&r, t, t->data_end);
+    if (count_records(&r, &records))
+        return -1;
+    begin_reading(&r, t, cdb_unpack(last) + (uint64_t)cdb_unpack(last + 4) * 8);
+    for (unsigned chunk = 0; chunk < 256; chunk++)
+        if (count_slots(&r, chunk, &slots))
             return -1;
-        sum += n;
-    }
-    return sum;
+    return records.n == slots.n && records.sum == slots.sum ? records.n : broken();
 }

@@ -52,7 +52,8 @@ int table_user(struct table *t, struct slice name, struct slice *hash);
 /* The record that stands first in the file; 0 when there is none. */
 int table_first(struct table *t, struct slice *key, struct slice *value);
 
-/* Reads the whole table: every record is where its hash says. The number of records, or -1. */
+/* Reads the whole table, its records from the first to the last and then its slots: a lookup finds every
+ * record that is there. The number of records, or -1. What a value says is not judged. */
 int64_t table_check(struct table *t);
 
 #endif

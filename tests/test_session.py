@@ -295,6 +295,19 @@ class Shown(unittest.TestCase):
                     self.assertRegex(done.stderr.decode(),
                                      rf"\Apostern-smtpd: {kind.upper()}: {re.escape(knob)}: .+\n\Z")
 
+    def test_tables_lost_key(self):
+        """A slot that damage made a free one: lookups say that there is no such key."""
+        for kind, text in TABLES.items():
+            with self.subTest(kind), Place() as place:
+                knob = place.compile(kind, text)
+                cdb = bytearray(place.read(knob))
+                at = next(i for i in range(int.from_bytes(cdb[:4], "little"), len(cdb), 8) if any(cdb[i:i + 8]))
+                cdb[at:at + 8] = bytes(8)
+                place.write(knob, bytes(cdb))
+                done = show(place, **{kind.upper(): knob})
+                self.assertEqual(done.returncode, 111)
+                self.assertRegex(done.stderr.decode(), rf"\Apostern-smtpd: {kind.upper()}: {re.escape(knob)}: .+\n\Z")
+
     def test_usage(self):
         with Place() as place:
             for arguments in (["-x"], ["-n", "-n"], [""], ["--help"], ["-n", ""], ["-w"],

@@ -431,6 +431,124 @@ START_TEST(every_bit)
 }
 END_TEST
 
+/* What a check lets pass has lost nothing: every record is found. It sees any damage to a record's head or
+ * key, and to a slot that is taken; that of a value nobody can see. */
+static void check_passed(const char *name, size_t at)
+{
+    static const char *const keys[] = {"example.com", "bob@example.com", "full@example.com"};
+    struct slice value;
+
+    reopen();
+    if (table_check(&t) < 0)
+        return;
+    for (int i = 0; i < COUNT(keys); i++)
+        MUST(find(keys[i], &value) == 1, "%s at %zu: %s is lost", name, at, keys[i]);
+    MUST(table_check(&t) == 3, "%s at %zu: their number", name, at);
+}
+
+START_TEST(check_sees_bits)
+{
+    size_t size = make_small();
+
+    ck_assert(pread(file, image, size, 0) == (ssize_t)size);
+    for (size_t i = 0; i < size; i++)
+        for (int bit = 1; bit < 256; bit <<= 1) {
+            unsigned char c = image[i] ^ (unsigned char)bit;
+            MUST(pwrite(file, &c, 1, (off_t)i) == 1, "pwrite");
+            check_passed("a bit", i);
+            MUST(pwrite(file, image + i, 1, (off_t)i) == 1, "pwrite");
+        }
+}
+END_TEST
+
+/* 2,000 records; how many slots are taken. */
+static unsigned make_many(void)
+{
+    begin();
+    for (int i = 0; i < 2000; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "user%d@example.com", i);
+        add(key, i % 2 ? "./x/" : "");
+    }
+    finish();
+    ck_assert_int_eq(table_check(&t), 2000);
+    return 2000;
+}
+
+/* Where the i-th slot is, and whether it is taken; all slots stand behind one another. */
+static off_t slot_at(unsigned i, bool *taken)
+{
+    off_t at = (off_t)cdb_unpack(room.toc) + 8 * (off_t)i;
+    unsigned char slot[8];
+
+    MUST(pread(file, slot, 8, at) == 8, "pread");
+    *taken = cdb_unpack(slot + 4) != 0;
+    return at;
+}
+
+static const struct {
+    const char *name;
+    enum { ZERO_SLOT, ZERO_AT, OTHER_SLOT, NEXT_SLOT } input;
+    const char *why;
+} losses[] = {
+    {"zeros", ZERO_SLOT, "a slot that reads as free"},
+    {"no place", ZERO_AT, "free, though the hash is there"},
+    {"another's slot", OTHER_SLOT, "one record twice, one never"},
+    {"moved", NEXT_SLOT, "in order, but where no lookup comes by"},
+};
+
+/* One slot of so many is lost, each in turn. */
+START_TEST(check_sees_loss)
+{
+    const unsigned slots = 2 * make_many();
+    unsigned char before[8], put[8], empty[8] = {0};
+    unsigned tried = 0;
+
+    for (unsigned i = 0; i + 40 < slots; i += 1 + i % 3) {
+        bool taken, other;
+        off_t at = slot_at(i, &taken), to = slot_at(i + 40, &other);
+        if (!taken || (losses[_i].input == OTHER_SLOT ? !other : losses[_i].input == NEXT_SLOT && other))
+            continue;
+        MUST(pread(file, before, 8, at) == 8 && pread(file, put, 8, to) == 8, "pread");
+        if (losses[_i].input != OTHER_SLOT)
+            memcpy(put, empty, 8);
+        if (losses[_i].input == ZERO_AT)
+            memcpy(put, before, 4);
+        MUST(pwrite(file, put, 8, at) == 8, "pwrite");
+        MUST(losses[_i].input != NEXT_SLOT || pwrite(file, before, 8, to) == 8, "pwrite");
+        errno = 0;
+        MUST(table_check(&t) == -1 && errno == EPROTO, "%s: %s: slot %u", losses[_i].name, losses[_i].why, i);
+        MUST(pwrite(file, before, 8, at) == 8, "pwrite");
+        MUST(losses[_i].input != NEXT_SLOT || pwrite(file, empty, 8, to) == 8, "pwrite");
+        tried++;
+    }
+    ck_assert_uint_gt(tried, 200);
+    ck_assert_int_eq(table_check(&t), 2000);
+}
+END_TEST
+
+/* A record that no slot leads to. */
+START_TEST(check_sees_orphan)
+{
+    size_t size = make_small();
+    const unsigned char orphan[10] = {1, 0, 0, 0, 1, 0, 0, 0, 'k', 'v'};
+
+    ck_assert_int_eq(table_check(&t), 3);
+    ck_assert(pread(file, image, size, 0) == (ssize_t)size);
+    size_t data_end = cdb_unpack(image);
+    memmove(image + data_end + sizeof orphan, image + data_end, size - data_end);
+    memcpy(image + data_end, orphan, sizeof orphan);
+    for (int i = 0; i < 256; i++)
+        put_u32(image + 8 * i, cdb_unpack(image + 8 * i) + (uint32_t)sizeof orphan);
+    ck_assert(pwrite(file, image, size + sizeof orphan, 0) == (ssize_t)(size + sizeof orphan));
+    reopen();
+    struct slice value;
+    ck_assert_msg(find("bob@example.com", &value) == 1, "the others are there");
+    ck_assert_msg(find("k", &value) == 0, "it is not");
+    ck_assert(table_check(&t) == -1 && errno == EPROTO);
+}
+END_TEST
+
 START_TEST(random_bytes)
 {
     size_t size = make_small();
@@ -446,6 +564,7 @@ START_TEST(random_bytes)
         }
         MUST(pwrite(file, damaged, size, 0) == (ssize_t)size, "pwrite");
         check_damaged(size);
+        check_passed("octets", (size_t)round);
     }
 }
 END_TEST
@@ -841,6 +960,9 @@ static void tests(TCase *c)
     tcase_add_test(c, truncated);
     tcase_add_test(c, truncated_while_open);
     tcase_add_test(c, every_bit);
+    tcase_add_test(c, check_sees_bits);
+    tcase_add_loop_test(c, check_sees_loss, 0, COUNT(losses));
+    tcase_add_test(c, check_sees_orphan);
     tcase_add_test(c, random_bytes);
     tcase_add_loop_test(c, damage, 0, COUNT(damages));
     tcase_add_test(c, too_long);
