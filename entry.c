@@ -146,7 +146,9 @@ static const char *read_user(struct slice line, struct entry *e)
     e->value = take_word(&line);
     if (colon && memchr(e->value.p, ':', e->value.n))
         return "more than a name and a hash";
-    const char *why = pwhash_check(e->value);
+    const char *why = pwhash_unwrap(&e->value);
+    if (!why)
+        why = pwhash_check(e->value);
     return why ? why : is_over(line) ? NULL : "more than a name and a hash";
 }
 

@@ -110,6 +110,23 @@ static bool is_des(struct slice s)
     return is_sum(s, 13) || (s.n == 20 && *s.p == '_' && is_sum(slice_after(s, 1), 19));
 }
 
+static const char weak[] = "weak hash: take one of SHA-512, bcrypt or yescrypt";
+
+const char *pwhash_unwrap(struct slice *text)
+{
+    static const char *const crypts[] = {"{CRYPT}",     "{SHA512-CRYPT}", "{SHA256-CRYPT}", "{BLF-CRYPT}",
+                                         "{DES-CRYPT}", "{MD5-CRYPT}",    "{MD5}"};
+
+    if (!text->n || *text->p != '{')
+        return NULL;
+    for (size_t i = 0; i < sizeof crypts / sizeof *crypts; i++)
+        if (slice_starts(*text, crypts[i])) {
+            *text = slice_after(*text, strlen(crypts[i]));
+            return NULL;
+        }
+    return "a scheme that is none of crypt(3): doveadm pw -s SHA512-CRYPT makes one";
+}
+
 const char *pwhash_check(struct slice text)
 {
     if (!text.n)
@@ -123,8 +140,8 @@ const char *pwhash_check(struct slice text)
         if (text.n < n || memcmp(text.p, methods[i].prefix, n) != 0)
             continue;
         if (!methods[i].is_whole)
-            return "weak hash";
+            return weak;
         return methods[i].is_whole(slice_after(text, n)) ? NULL : "hash is not whole";
     }
-    return is_des(text) ? "weak hash" : "not a hash of crypt(3)";
+    return is_des(text) ? weak : "not a hash of crypt(3)";
 }

@@ -43,7 +43,7 @@ static void check_user(struct slice line, const struct entry *e)
         memcpy(text + n + 1, e->value.p, e->value.n);
         check_again(ENTRY_USER, "", (struct slice){text, n + 1 + e->value.n}, "", e);
     }
-    MUST(memchr(line.p, '$', line.n));
+    MUST(memchr(line.p, '$', line.n) && *e->value.p == '$');
 }
 
 static void check_entry(enum entry_kind kind, struct slice line, const struct entry *e)

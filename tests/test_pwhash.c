@@ -11,6 +11,7 @@
 #define SUM512 "iHrwyiyKiHg2YYwyBUuMGKxA1KEcXtz5/1GeBzr0MS1P/uuE3hZ0bFaooxSWrUiR3AnSTuj.ImcGKhyGcmwS5."
 #define SUM256 "jgOl0V/Vic8BJZ4wBDLE5hPwrxO8FWvvQqq4b1wm6k0"
 #define BCRYPT "KBCwKxOzLha2MUDgW0PjXe/hE/UCO9qF89dOydoHjSwxcHev5LRn."
+#define WEAK "weak hash: take one of SHA-512, bcrypt or yescrypt"
 #define A16 "aaaaaaaaaaaaaaaa"
 #define A96 A16 A16 A16 A16 A16 A16
 
@@ -49,16 +50,15 @@ static const struct {
     {"salt alone", "$6$abc", "hash is not whole", "a setting"},
     {"salt and dollar", "$6$abc$", "hash is not whole", "a setting"},
 
-    {"DES", "kl.bVxHBAClgE", "weak hash", "8 characters, 56 bits"},
-    {"BSDi's DES", "_J9..k2XAYfyaWNeEMnc", "weak hash", "56 bits a block"},
-    {"MD5", "$1$k2XAnEHB$rbDfQq368qWY4bas.D3Ac0", "weak hash", "1000 rounds of MD5"},
-    {"Apache's MD5", "$apr1$k2XAnEHB$rbDfQq368qWY4bas.D3Ac0", "weak hash", "htpasswd's default"},
-    {"NT", "$3$$878d8014606cda29677a44efa1353fc7", "weak hash", "no salt, one round"},
-    {"Sun's MD5", "$md5,rounds=45105$mA1BpMnB$$kpigs33xa/yO4/1LaCp2b/", "weak hash", "MD5"},
-    {"Sun's MD5, no rounds", "$md5$mA1BpMnB$$kpigs33xa/yO4/1LaCp2b/", "weak hash", "MD5"},
-    {"SHA-1", "$sha1$17$qI1BtUnBX7KMaJ4Nm21ApEnAsQXBW3KCZFqM$IUbDcCadbndmFjX63/8K82EUyIHD", "weak hash",
-     "SHA-1"},
-    {"bcrypt with the bug", "$2x$05$" BCRYPT, "weak hash", "loses bits of letters that are not ASCII"},
+    {"DES", "kl.bVxHBAClgE", WEAK, "8 characters, 56 bits"},
+    {"BSDi's DES", "_J9..k2XAYfyaWNeEMnc", WEAK, "56 bits a block"},
+    {"MD5", "$1$k2XAnEHB$rbDfQq368qWY4bas.D3Ac0", WEAK, "1000 rounds of MD5"},
+    {"Apache's MD5", "$apr1$k2XAnEHB$rbDfQq368qWY4bas.D3Ac0", WEAK, "htpasswd's default"},
+    {"NT", "$3$$878d8014606cda29677a44efa1353fc7", WEAK, "no salt, one round"},
+    {"Sun's MD5", "$md5,rounds=45105$mA1BpMnB$$kpigs33xa/yO4/1LaCp2b/", WEAK, "MD5"},
+    {"Sun's MD5, no rounds", "$md5$mA1BpMnB$$kpigs33xa/yO4/1LaCp2b/", WEAK, "MD5"},
+    {"SHA-1", "$sha1$17$qI1BtUnBX7KMaJ4Nm21ApEnAsQXBW3KCZFqM$IUbDcCadbndmFjX63/8K82EUyIHD", WEAK, "SHA-1"},
+    {"bcrypt with the bug", "$2x$05$" BCRYPT, WEAK, "loses bits of letters that are not ASCII"},
 
     {"SHA-512 cut", "$6$abc$iHrwyiyKiHg2", "hash is not whole", "pasted in part"},
     {"SHA-512 and more", "$6$abc$" SUM512 "x", "hash is not whole", "glued"},
@@ -133,9 +133,53 @@ START_TEST(whole)
 }
 END_TEST
 
+#define FOREIGN "a scheme that is none of crypt(3): doveadm pw -s SHA512-CRYPT makes one"
+
+static const struct {
+    const char *name, *input;
+    const char *want; /* what is left; or why not */
+    bool good;
+    const char *why;
+} wrapped[] = {
+    {"no scheme", "$6$a$b", "$6$a$b", true, "as it is"},
+    {"nothing", "", "", true, "as it is"},
+    {"CRYPT", "{CRYPT}$2y$05$" BCRYPT, "$2y$05$" BCRYPT, true, "whatever crypt(3) has"},
+    {"SHA-512", "{SHA512-CRYPT}$6$a$" SUM512, "$6$a$" SUM512, true, "doveadm pw -s SHA512-CRYPT"},
+    {"SHA-256", "{SHA256-CRYPT}$5$a$" SUM256, "$5$a$" SUM256, true, "doveadm pw -s SHA256-CRYPT"},
+    {"bcrypt", "{BLF-CRYPT}$2y$05$" BCRYPT, "$2y$05$" BCRYPT, true, "doveadm pw -s BLF-CRYPT"},
+    {"case", "{sha512-crypt}$6$a$" SUM512, "$6$a$" SUM512, true, "Dovecot ignores it"},
+    {"weak", "{MD5-CRYPT}$1$k2XAnEHB$x", "$1$k2XAnEHB$x", true, "what is left is judged as ever"},
+    {"weak, other name", "{MD5}$1$k2XAnEHB$x", "$1$k2XAnEHB$x", true, "what is left is judged as ever"},
+    {"twice", "{CRYPT}{CRYPT}$6$a", "{CRYPT}$6$a", true, "one is taken off"},
+    {"in the clear", "{PLAIN}secret", FOREIGN, false, "it would stand in a file"},
+    {"SSHA512", "{SSHA512}abc=", FOREIGN, false, "one round"},
+    {"ARGON2ID", "{ARGON2ID}$argon2id$v=19$m=65536", FOREIGN, false, "crypt(3) knows none"},
+    {"other encoding", "{CRYPT.b64}JDYk", FOREIGN, false, "it would have to be decoded"},
+    {"brace alone", "{", FOREIGN, false, "cut"},
+    {"not closed", "{CRYPT$6$a", FOREIGN, false, "cut"},
+};
+
+START_TEST(unwrap)
+{
+    size_t n = strlen(wrapped[_i].input);
+    char *exact = malloc(n ? n : 1);
+    struct slice text = {exact, n};
+
+    memcpy(exact, wrapped[_i].input, n);
+    const char *why = pwhash_unwrap(&text);
+    ck_assert_msg(!why == wrapped[_i].good, "%s: %s", wrapped[_i].name, wrapped[_i].why);
+    if (why)
+        ck_assert_str_eq(why, wrapped[_i].want);
+    else
+        ck_assert(text.n == strlen(wrapped[_i].want) && !memcmp(text.p, wrapped[_i].want, text.n));
+    free(exact);
+}
+END_TEST
+
 static void tests(TCase *t)
 {
     tcase_add_loop_test(t, row, 0, COUNT(rows));
+    tcase_add_loop_test(t, unwrap, 0, COUNT(wrapped));
     tcase_add_loop_test(t, whole, 0, COUNT(rows));
 }
 
