@@ -23,14 +23,14 @@ TLS_LIBS     ?= -lssl -lcrypto
 
 # A program is its rooms, the first of which has its main, and its libraries where they are not the common ones.
 PROGRAMS = postern-smtpd postern-cdb postern-dnsbl postern-checkpw postern-tls postern-tlsio
-postern-smtpd   = smtpd why serve content envelope auth starttls door pace lists discreet foreign dnsbl dnslist session reply \
+postern-smtpd   = smtpd review why serve content envelope auth starttls door pace lists discreet foreign dnsbl dnslist session reply \
                   delivery spool maildir qqueue checkpassword child await sasl ucspitls trace transaction table place client \
-                  config knob log wire body command address ip deadline
-postern-cdb     = mkcdb replace entry pwhash place address command ip
-postern-dnsbl   = dnsblq dnsbl dnslist replace log command ip deadline
-postern-checkpw = checkpw table place address log ip deadline
-postern-tls     = tls ucspitls user log deadline
-postern-tlsio   = tlsio tlscheck tunnel await report tlsctx cert tlserr tlsconf log deadline
+                  config knob log wire body command address ip spelling about deadline
+postern-cdb     = mkcdb replace entry pwhash place address command ip about
+postern-dnsbl   = dnsblq dnsbl dnslist replace log command ip about deadline
+postern-checkpw = checkpw table place address log ip about deadline
+postern-tls     = tls ucspitls user log about deadline
+postern-tlsio   = tlsio tlscheck tunnel await report tlsctx cert tlserr tlsconf log about deadline
 # AddressSanitizer has a crypt_r of its own that calls the real one: without it -lcrypt would seem not to be needed.
 postern-checkpw_LIBS = $(CDB_LIBS) $(OWFAT_LIBS) -Wl,--no-as-needed $(CRYPT_LIBS)
 # Linked with OpenSSL and never with libowfat: the licences forbid that. Nor do the rooms that include <openssl/>

@@ -4,11 +4,13 @@
  * A name that is not in the table costs what one costs that is: one computation of crypt(3), by the hash of
  * the table's first user. */
 #define _GNU_SOURCE /* explicit_bzero, crypt_r */
+#include "about.h"
 #include "log.h"
 #include "table.h"
 
 #include <crypt.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -120,7 +122,7 @@ static bool is_right(const char *path, const char *password, struct slice hash)
     char setting[CRYPT_OUTPUT_SIZE];
 
     if (!hash.n || hash.n >= sizeof setting || memchr(hash.p, 0, hash.n))
-        fail(path, strerror(EPROTO));
+        fail(path, table_error(EPROTO));
     memcpy(setting, hash.p, hash.n);
     setting[hash.n] = 0;
     errno = 0;
@@ -137,10 +139,15 @@ static bool is_acceptable(const char *path, const struct credentials *c)
     struct slice key, hash;
 
     table_init(&users, path, &room);
+    int is_users = table_is(&users, "users", &hash);
+    if (is_users < 0)
+        fail(path, table_error(errno));
+    if (!is_users)
+        fail(path, "Not a table of users");
     int known = table_user(&users, c->user, &hash);
     int any = known ? known : table_first(&users, &key, &hash);
     if (any < 0)
-        fail(path, strerror(errno));
+        fail(path, table_error(errno));
     if (!any)
         return false; /* the table is empty: there is nobody to be found out */
     bool right = is_right(path, c->password, hash);
@@ -159,8 +166,20 @@ static void set_user(struct slice name)
         fail("USER", strerror(errno));
 }
 
+/* Who runs this without credentials asks about it; who gives some must never be told yes for another reason.
+ */
+static int asked(int argc, char **argv)
+{
+    if (argc != 2 || *argv[1] != '-' || fcntl(CREDENTIALS_FD, F_GETFD) >= 0)
+        return -1;
+    return about_asked(argc, argv, "usage: postern-checkpw program [argument ...]\n");
+}
+
 int main(int argc, char **argv)
 {
+    int code = asked(argc, argv);
+    if (code >= 0)
+        return code;
     struct rlimit core = hide();
     struct credentials c;
     const char *path = getenv("USERS");

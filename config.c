@@ -39,7 +39,7 @@ static const char *scan_refuse(const struct knob *k, const char *text, void *fie
             *(const char **)field = reply;
             return NULL;
         }
-    return "no such stage";
+    return "of no stage: connect, helo, mail, rcpt, data, dot";
 }
 
 /* The stage stands before the reply, in the environment. */
@@ -51,7 +51,7 @@ static const char *show_refuse(const struct knob *k, const void *field, char *ro
     return reply ? reply - strlen(stages[c->refuse_stage]) - 1 : NULL;
 }
 
-static const struct kind refusal = {scan_refuse, show_refuse};
+static const struct kind refusal = {scan_refuse, show_refuse, NULL, false};
 
 static const char *const barelfs[] = {"normalize", "reject", NULL}, *const earlytalks[] = {
                                                                         "drop", "reject", "log", "off", NULL};
@@ -151,6 +151,15 @@ static const char *own_host(struct config_room *room)
     return room->hostname;
 }
 
+static void complain_of(const struct knob *k, const char *value, const char *why, config_complaint *complain,
+                        void *context)
+{
+    char room[KNOB_WHY];
+
+    complain(context, k->name, k->kind->private ? NULL : value,
+             k->kind->wrong ? k->kind->wrong(k, room) : why);
+}
+
 int config_load(struct config *c, struct config_room *room, char *const *environment,
                 config_complaint *complain, void *context)
 {
@@ -168,12 +177,12 @@ int config_load(struct config *c, struct config_room *room, char *const *environ
             continue;
         const char *why = knobs[i].kind->scan(&knobs[i], value, (char *)c + knobs[i].field);
         if (why) {
-            complain(context, knobs[i].name, why);
+            complain_of(&knobs[i], value, why, complain, context);
             bad++;
         }
     }
     if (!c->spool && !c->mailboxes && !c->discard && !c->qmailqueue && !bad) {
-        complain(context, "SPOOL", "no place for mail is set");
+        complain(context, "SPOOL", NULL, "no place for mail is set");
         bad++;
     }
     return bad;

@@ -53,8 +53,9 @@ struct config_room {
     char hostname[CONFIG_HOST + 1];
 };
 
-/* Told of each setting that does not hold: the variable's name and why. */
-typedef void config_complaint(void *context, const char *name, const char *why);
+/* Told of each setting that does not hold: the variable's name; its value, NULL where it is not set or not to
+ * be shown; and what that is, as in "not a host name". */
+typedef void config_complaint(void *context, const char *name, const char *value, const char *why);
 
 /* Fills *c from an environment; that and the room must outlive it. The number of complaints. */
 int config_load(struct config *c, struct config_room *room, char *const *environment,

@@ -1,5 +1,6 @@
 /* postern-dnsbl: asks the DNS lists about addresses, and tests the lists themselves. postern-dnsbl(8) is its
  * manual. */
+#include "about.h"
 #include "command.h"
 #include "dnsbl.h"
 #include "log.h"
@@ -37,17 +38,18 @@ static const char *scan_threshold(const char *text, struct settings *s)
 /* Seconds with at most three decimals. */
 static const char *scan_timeout(const char *text, struct settings *s)
 {
+    static const char wrong[] = "not a number of seconds from 0 to 60, with three decimals at most";
     const char *dot = strchr(text, '.');
     struct slice whole = {text, dot ? (size_t)(dot - text) : strlen(text)},
                  part = slice_of(dot ? dot + 1 : "0");
     unsigned long long seconds, ms;
 
     if (!command_number(whole, &seconds) || !command_number(part, &ms) || part.n > 3)
-        return "not a number of seconds";
+        return wrong;
     for (size_t n = part.n; n < 3; n++)
         ms *= 10;
     if (seconds > TIMEOUT_MAX || seconds * 1000 + ms > TIMEOUT_MAX * 1000ULL)
-        return "out of range";
+        return wrong;
     s->patience = (int64_t)(seconds * 1000 + ms) * (SECOND / 1000);
     return NULL;
 }
@@ -62,16 +64,26 @@ static const char *scan_black(const char *text, struct settings *s)
     return dnslist_parse(slice_of(text), &s->black);
 }
 
+/* A list's zone may hold a key: its variable's value is not told. */
+static void complain(const char *name, const char *value, const char *why)
+{
+    char quoted[2 + 4 * LOG_VALUE + 4];
+    size_t n = value ? log_in_quotes(quoted, sizeof quoted, slice_of(value)) : 0;
+
+    fprintf(stderr, "postern-dnsbl: %s: %.*s%s%s\n", name, (int)n, quoted, value ? " is " : "", why);
+}
+
 static bool load(struct settings *s)
 {
     static const struct {
         const char *name, *preset;
         const char *(*scan)(const char *text, struct settings *s);
+        bool is_private;
     } variables[] = {
-        {"RWL", "", scan_white},
-        {"DNSBL", "", scan_black},
-        {"DNSBL_THRESHOLD", "1", scan_threshold},
-        {"DNSBL_TIMEOUT", "5", scan_timeout},
+        {"RWL", "", scan_white, true},
+        {"DNSBL", "", scan_black, true},
+        {"DNSBL_THRESHOLD", "1", scan_threshold, false},
+        {"DNSBL_TIMEOUT", "5", scan_timeout, false},
     };
     bool good = true;
 
@@ -79,7 +91,7 @@ static bool load(struct settings *s)
         const char *text = getenv(variables[i].name);
         const char *why = variables[i].scan(text ? text : variables[i].preset, s);
         if (why)
-            fprintf(stderr, "postern-dnsbl: %s: %s\n", variables[i].name, why);
+            complain(variables[i].name, variables[i].is_private ? NULL : text, why);
         good &= !why;
     }
     if (good && !s->white.n && !s->black.n) {
@@ -256,6 +268,8 @@ static int write_table(const struct dnsbl *d, const struct trial *t, struct repl
         if (cdb_make_add(&cdb, key, (unsigned)zone.n, fault, (unsigned)strlen(fault)) < 0)
             return -1;
     }
+    if (cdb_make_add(&cdb, "", 0, "lists", 5) < 0) /* see table_is() */
+        return -1;
     return cdb_make_finish(&cdb) < 0 ? -1 : replace_commit(file);
 }
 
@@ -304,12 +318,8 @@ static int test_lists(struct dnsbl *d, const struct settings *s, const char *pat
     return all_good ? EXIT_OK : EXIT_NO;
 }
 
-static int usage(void)
-{
-    fprintf(stderr,
-            "usage: postern-dnsbl address ...\n       postern-dnsbl -t\n       postern-dnsbl -c file\n");
-    return EXIT_WRONG;
-}
+static const char usage[] =
+    "usage: postern-dnsbl address ...\n       postern-dnsbl -t\n       postern-dnsbl -c file\n";
 
 int main(int argc, char **argv)
 {
@@ -318,17 +328,19 @@ int main(int argc, char **argv)
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     const char *path = NULL;
     bool test = false;
-    int option, code;
+    int option, code = about_asked(argc, argv, usage);
 
+    if (code >= 0)
+        return code;
     while ((option = getopt(argc, argv, "tc:")) != -1) {
         if (option == '?')
-            return usage();
+            return about_misuse(usage);
         test = true;
         if (option == 'c')
             path = optarg;
     }
     if (test == (optind < argc))
-        return usage();
+        return about_misuse(usage);
     sigaction(SIGPIPE, &ignore, NULL);
     if (!load(&s))
         return EXIT_WRONG;

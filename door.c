@@ -10,7 +10,7 @@
 /* A table that cannot be asked is our trouble, never an answer. */
 static const struct reply *lookup_trouble(struct session *s, const struct table *t)
 {
-    session_log_trouble(s, "lookup", t->path, errno, 0);
+    session_log_lookup(s, t, errno);
     return &reply_lookup;
 }
 

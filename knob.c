@@ -6,6 +6,7 @@
 #include "dnslist.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *scan_text(const struct knob *k, const char *text, void *field)
@@ -95,11 +96,18 @@ static const char *scan_number(const struct knob *k, const char *text, void *fie
     unsigned long long n;
 
     if (!command_number(slice_of(text), &n))
-        return "not a number";
+        return "no number";
     if (n < k->low || n > k->high)
         return "out of range";
     *(uint64_t *)field = n;
     return NULL;
+}
+
+static const char *wrong_number(const struct knob *k, char room[KNOB_WHY])
+{
+    snprintf(room, KNOB_WHY, "not a number from %llu to %llu", (unsigned long long)k->low,
+             (unsigned long long)k->high);
+    return room;
 }
 
 static const char *show_number(const struct knob *k, const void *field, char *room)
@@ -121,13 +129,20 @@ static const char *scan_seconds(const struct knob *k, const char *text, void *fi
         part = slice_of(dot + 1);
     }
     if (!command_number(whole, &s) || !command_number(part, &ms) || part.n > 3)
-        return "not a number of seconds";
+        return "no number";
     for (size_t n = part.n; n < 3; n++)
         ms *= 10;
     if (s > k->high || (s == k->high && ms) || s * 1000 + ms < k->low * 1000)
         return "out of range";
     *(int64_t *)field = (int64_t)(s * 1000 + ms) * 1000000;
     return NULL;
+}
+
+static const char *wrong_seconds(const struct knob *k, char room[KNOB_WHY])
+{
+    snprintf(room, KNOB_WHY, "not a number of seconds from %llu to %llu, with three decimals at most",
+             (unsigned long long)k->low, (unsigned long long)k->high);
+    return room;
 }
 
 static const char *show_seconds(const struct knob *k, const void *field, char *room)
@@ -151,6 +166,16 @@ static const char *scan_choice(const struct knob *k, const char *text, void *fie
             return NULL;
         }
     return "no such choice";
+}
+
+static const char *wrong_choice(const struct knob *k, char room[KNOB_WHY])
+{
+    int n = snprintf(room, KNOB_WHY, "none of");
+
+    for (unsigned i = 0; k->words[i] && n < KNOB_WHY; i++)
+        n += snprintf(room + n, (size_t)(KNOB_WHY - n), "%s %s", i ? "," : "",
+                      *k->words[i] ? k->words[i] : "\"\"");
+    return room;
 }
 
 static const char *show_choice(const struct knob *k, const void *field, char *room)
@@ -179,13 +204,13 @@ static const char *scan_lists(const struct knob *k, const char *text, void *fiel
     return why ? why : scan_words(k, text, field);
 }
 
-const struct kind knob_host = {scan_host, show_text};
-const struct kind knob_greeting = {scan_greeting, show_text};
-const struct kind knob_path = {scan_path, show_text};
-const struct kind knob_suffix = {scan_suffix, show_text};
-const struct kind knob_flag = {scan_flag, show_flag};
-const struct kind knob_number = {scan_number, show_number};
-const struct kind knob_seconds = {scan_seconds, show_seconds};
-const struct kind knob_choice = {scan_choice, show_choice};
-const struct kind knob_pairs = {scan_pairs, show_text};
-const struct kind knob_lists = {scan_lists, show_text};
+const struct kind knob_host = {scan_host, show_text, NULL, false};
+const struct kind knob_greeting = {scan_greeting, show_text, NULL, false};
+const struct kind knob_path = {scan_path, show_text, NULL, false};
+const struct kind knob_suffix = {scan_suffix, show_text, NULL, false};
+const struct kind knob_flag = {scan_flag, show_flag, NULL, false};
+const struct kind knob_number = {scan_number, show_number, wrong_number, false};
+const struct kind knob_seconds = {scan_seconds, show_seconds, wrong_seconds, false};
+const struct kind knob_choice = {scan_choice, show_choice, wrong_choice, false};
+const struct kind knob_pairs = {scan_pairs, show_text, NULL, true};
+const struct kind knob_lists = {scan_lists, show_text, NULL, true};

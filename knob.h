@@ -2,17 +2,24 @@
 #ifndef POSTERN_KNOB_H
 #define POSTERN_KNOB_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { KNOB_FMT = 64 }; /* room for a value that is shown */
+enum {
+    KNOB_FMT = 64, /* room for a value that is shown */
+    KNOB_WHY = 160 /* and for what would be right */
+};
 
 struct knob;
 
-/* How a kind of value is read (NULL, or why not) and shown (NULL: unset). */
+/* How a kind of value is read (NULL, or why not: what the value is) and shown (NULL: unset). */
 struct kind {
     const char *(*scan)(const struct knob *k, const char *text, void *field);
     const char *(*show)(const struct knob *k, const void *field, char *room);
+    const char *(*wrong)(const struct knob *k,
+                         char room[KNOB_WHY]); /* a better answer than scan's; or NULL */
+    bool private;                              /* the value may hold a key, and is not for complaints */
 };
 
 struct knob {

@@ -47,7 +47,7 @@ static void leave_out_sick(struct session *s, struct dnslists *set)
         case_lowerb(key, n);
         int r = sick->path ? table_find(sick, (struct slice){key, n}, &value) : 0;
         if (r < 0) {
-            session_log_trouble(s, "lookup", sick->path, errno, 0);
+            session_log_lookup(s, sick, errno);
             sick->path = NULL; /* once is enough */
         }
         if (r <= 0)

@@ -50,18 +50,12 @@ static size_t escape(char *out, unsigned char c)
     return 4;
 }
 
-static size_t quote(char *out, size_t room, struct slice value, size_t most)
+static size_t put_in_quotes(char *out, size_t room, struct slice value, size_t most)
 {
     static const char cut[] = "\"...";
     const size_t longest = 4, tail = sizeof cut - 1;
     size_t n = 0, i;
 
-    if (is_bare(value, most)) {
-        if (value.n > room)
-            return 0;
-        memcpy(out, value.p, value.n);
-        return value.n;
-    }
     if (room < 1 + longest + tail)
         return 0;
     out[n++] = '"';
@@ -70,6 +64,21 @@ static size_t quote(char *out, size_t room, struct slice value, size_t most)
     size_t end = i < value.n ? tail : 1;
     memcpy(out + n, cut, end);
     return n + end;
+}
+
+static size_t quote(char *out, size_t room, struct slice value, size_t most)
+{
+    if (!is_bare(value, most))
+        return put_in_quotes(out, room, value, most);
+    if (value.n > room)
+        return 0;
+    memcpy(out, value.p, value.n);
+    return value.n;
+}
+
+size_t log_in_quotes(char *out, size_t room, struct slice value)
+{
+    return put_in_quotes(out, room, value, LOG_VALUE);
 }
 
 size_t log_quote(char *out, size_t room, struct slice value)

@@ -61,4 +61,7 @@ void log_end_always(struct log *l);
  * where it does not fit. */
 size_t log_quote(char *out, size_t room, struct slice value);
 
+/* The same, in quotes always. */
+size_t log_in_quotes(char *out, size_t room, struct slice value);
+
 #endif

@@ -3,6 +3,7 @@
  *
  * Every line is checked before anything is replaced: the target is the old file, or the whole new one. */
 #define _XOPEN_SOURCE 700 /* SIGXFSZ */
+#include "about.h"
 #include "entry.h"
 #include "replace.h"
 #include "tinycdb.h"
@@ -32,6 +33,7 @@ struct mark {
 
 struct compiler {
     enum entry_kind kind;
+    const char *kind_name;
     const char *source;
     FILE *in;
     struct stat st; /* of the source */
@@ -66,11 +68,16 @@ static void complain(struct compiler *c, uint32_t line, const char *format, ...)
     c->errors++;
 }
 
+static void put_record(struct compiler *c, struct slice key, struct slice value)
+{
+    if (cdb_make_add(&c->cdb, key.p, (unsigned)key.n, value.p, (unsigned)value.n) < 0)
+        die(c, c->target.at);
+}
+
 /* The first reading of the source. */
 static void add(struct compiler *c, const struct entry *e)
 {
-    if (cdb_make_add(&c->cdb, e->key, (unsigned)e->key_len, e->value.p, (unsigned)e->value.n) < 0)
-        die(c, c->target.at);
+    put_record(c, (struct slice){e->key, e->key_len}, e->value);
 }
 
 /* Reads the whole source; `take` is given each line's entry. */
@@ -261,6 +268,7 @@ static int compile(struct compiler *c, const char *target)
     if (set_rights(c) < 0)
         die(c, c->target.at);
     read_source(c, add);
+    put_record(c, slice_of(""), slice_of(c->kind_name)); /* no entry has an empty key; see table_is() */
     if (cdb_make_finish(&c->cdb) < 0)
         die(c, c->target.at);
     complain_of_repeats(c);
@@ -276,13 +284,15 @@ static int compile(struct compiler *c, const char *target)
 
 int main(int argc, char **argv)
 {
+    static const char usage[] = "usage: postern-cdb domains|mailboxes|badsenders|users source target\n";
     static struct compiler c;
 
     signal(SIGXFSZ, SIG_IGN); /* a limit of the file's size is an error like others */
     if (argc == 4 && entry_kind(argv[1], &c.kind)) {
+        c.kind_name = argv[1];
         c.source = argv[2];
         return compile(&c, argv[3]);
     }
-    fprintf(stderr, "usage: postern-cdb domains|mailboxes|badsenders|users source target\n");
-    return EXIT_WRONG;
+    int code = about_asked(argc, argv, usage);
+    return code < 0 ? about_misuse(usage) : code;
 }

@@ -109,11 +109,23 @@ struct slice session_discreet(const struct session *s, struct slice said)
     return s->secret_announced ? (struct slice){"", 0} : discreet_text(said);
 }
 
-void session_log_trouble(struct session *s, const char *step, const char *object, int error, int exit_code)
+static void begin_trouble(struct session *s, const char *step, const char *object)
 {
     log_event(&s->log, "trouble");
     log_string(&s->log, "step", step);
     log_string(&s->log, "object", object);
+}
+
+void session_log_lookup(struct session *s, const struct table *t, int error)
+{
+    begin_trouble(s, "lookup", t->path);
+    log_string(&s->log, "error", table_error(error));
+    log_end(&s->log);
+}
+
+void session_log_trouble(struct session *s, const char *step, const char *object, int error, int exit_code)
+{
+    begin_trouble(s, step, object);
     if (error)
         log_string(&s->log, "error", strerror(error));
     if (exit_code > 0)

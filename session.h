@@ -95,6 +95,9 @@ void session_log_reply(struct session *s, const struct reply *r);
 /* Logs a failure of our own: what was done, to what, errno and exit code (0: none). */
 void session_log_trouble(struct session *s, const char *step, const char *object, int error, int exit_code);
 
+/* The same where a table could not be asked. */
+void session_log_lookup(struct session *s, const struct table *t, int error);
+
 /* Keeps a path for the log: `a` where it could be read, else the argument as it came. Returns the length. */
 size_t session_keep_path(char room[SESSION_PATH], struct slice argument, const struct address *a);
 

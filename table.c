@@ -227,10 +227,24 @@ int table_first(struct table *t, struct slice *key, struct slice *value)
     uint64_t key_len = cdb_unpack(t->room->record), value_len = cdb_unpack(t->room->record + 4);
     if (8 + key_len + value_len > n)
         return broken();
+    if (!key_len)
+        return 0;
     *key = (struct slice){(const char *)t->room->record + 8, key_len};
     *value = slice_after(*key, key_len);
     value->n = value_len;
     return 1;
+}
+
+int table_is(struct table *t, const char *kind, struct slice *named)
+{
+    *named = (struct slice){"", 0};
+    int r = table_find(t, *named, named);
+    return r < 0 ? -1 : !r || slice_is(*named, kind);
+}
+
+const char *table_error(int error)
+{
+    return error == EPROTO ? "Not a whole table: compile it with postern-cdb" : strerror(error);
 }
 
 /* A part of the file that is read from front to back. */

@@ -49,8 +49,16 @@ int table_sender(struct table *t, const struct address *a);
 /* The user by this name, in any case: the hash of the password. */
 int table_user(struct table *t, struct slice name, struct slice *hash);
 
-/* The record that stands first in the file; 0 when there is none. */
+/* The record that stands first in the file; 0 when there is none but the one that names the kind. */
 int table_first(struct table *t, struct slice *key, struct slice *value);
+
+/* A record with an empty key, the last one, names the kind of table: domains, mailboxes, badsenders, users;
+ * lists, for those of postern-dnsbl. Older tables and those of other compilers have none. 1: it is `kind`, or
+ * nothing is said (then *named is empty); 0: it is another, *named; -1 trouble. */
+int table_is(struct table *t, const char *kind, struct slice *named);
+
+/* What errno says of a table that could not be asked. */
+const char *table_error(int error);
 
 /* Reads the whole table, its records from the first to the last and then its slots: a lookup finds every
  * record that is there. The number of records, or -1. What a value says is not judged. */

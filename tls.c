@@ -4,6 +4,7 @@
  * It holds no key and reads no byte of the client: it makes the descriptors, forks, and waits for one byte.
  * Then it becomes postern-tlsio. */
 #define _DEFAULT_SOURCE /* vfork */
+#include "about.h"
 #include "log.h"
 #include "ucspitls.h"
 #include "user.h"
@@ -321,11 +322,7 @@ static void find_tlsio(struct gate *g, const char *self)
         die(EXIT_WRONG, "program", self, ENAMETOOLONG);
 }
 
-static _Noreturn void usage(void)
-{
-    dprintf(2, "usage: postern-tls [-i] [-u user] [-U user] program [argument ...]\n");
-    _exit(EXIT_WRONG);
-}
+static const char usage[] = "usage: postern-tls [-i] [-u user] [-U user] program [argument ...]\n";
 
 static void find(struct user *u, const char *text)
 {
@@ -352,8 +349,10 @@ static void find_users(struct gate *g)
 int main(int argc, char **argv)
 {
     static struct gate g;
-    int option;
+    int option, code = about_asked(argc, argv, usage);
 
+    if (code >= 0)
+        _exit(code);
     while ((option = getopt(argc, argv, "+iu:U:")) != -1)
         switch (option) {
         case 'i':
@@ -366,10 +365,10 @@ int main(int argc, char **argv)
             g.keeper = optarg;
             break;
         default:
-            usage();
+            _exit(about_misuse(usage));
         }
     if (optind == argc)
-        usage();
+        _exit(about_misuse(usage));
     find_tlsio(&g, argv[0]);
     find_users(&g);
     const char *use = getenv("UCSPITLS");

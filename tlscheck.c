@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "tlscheck.h"
 
+#include "about.h"
 #include "log.h"
 #include "tlsctx.h"
 
@@ -25,9 +26,13 @@ static void complain(void *context, const char *step, const char *object, const 
     ++*(int *)context;
 }
 
-static void complain_of_knob(void *context, const char *name, const char *why)
+static void complain_of_knob(void *context, const char *name, const char *value, const char *why)
 {
-    complain(context, "config", name, why);
+    char quoted[QUOTED];
+    size_t n = value ? log_in_quotes(quoted, sizeof quoted, slice_of(value)) : 0;
+
+    fprintf(stderr, "postern-tlsio: config: %s: %.*s%s%s\n", name, (int)n, quoted, value ? " is " : "", why);
+    ++*(int *)context;
 }
 
 static void print_knob(void *context, const char *name, const char *value)
@@ -163,6 +168,7 @@ int tlscheck(char *const *environment)
 
     if (tlsconf_load(&conf, environment, complain_of_knob, &bad))
         return EXIT_WRONG;
+    printf("# postern " ABOUT_VERSION "\n");
     tlsconf_each(&conf, print_knob, NULL);
     check_pair(conf.certfile, tlsconf_keyfile(&conf), &bad);
     if (conf.certdir)

@@ -55,18 +55,19 @@ static bool scan_digits(const char *text, const char *end, int64_t *number)
 /* The same values as postern-smtpd takes: seconds with at most three decimals, from 1 to 864000. */
 static const char *check_timeout(struct tlsconf *c, const char *text)
 {
+    static const char wrong[] = "not a number of seconds from 1 to 864000, with three decimals at most";
     const char *end = text + strlen(text), *dot = strchr(text, '.');
     int64_t seconds, part = 0;
 
     if (!scan_digits(text, dot ? dot : end, &seconds))
-        return "not a number of seconds";
+        return wrong;
     if (dot && (end - dot > 4 || !scan_digits(dot + 1, end, &part)))
-        return "not a number of seconds";
+        return wrong;
     for (ptrdiff_t n = dot ? end - dot - 1 : 3; n < 3; n++)
         part *= 10;
     int64_t ms = seconds * 1000 + part;
     if (ms < 1000 || ms > INT64_C(864000000))
-        return "out of range";
+        return wrong;
     c->patience = ms * (SECOND / 1000);
     return NULL;
 }
@@ -114,14 +115,14 @@ int tlsconf_load(struct tlsconf *c, char *const *environment, tlsconf_complaint 
         const char *set = value_of(environment, k->name), *value = set ? set : k->preset;
         const char *why = value ? k->check(c, value) : NULL;
         if (why) {
-            complain(context, k->name, why);
+            complain(context, k->name, value, why);
             bad++;
         } else {
             *field_of(c, k) = value;
         }
     }
     if (!c->certfile && !bad) {
-        complain(context, "CERTFILE", "not set");
+        complain(context, "CERTFILE", NULL, "not set");
         bad++;
     }
     return bad;

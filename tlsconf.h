@@ -19,8 +19,9 @@ struct tlsconf {
     int64_t patience; /* what SESSION_TIMEOUT says, in nanoseconds */
 };
 
-/* Told of each setting that does not hold: the variable's name and why. */
-typedef void tlsconf_complaint(void *context, const char *name, const char *why);
+/* Told of each setting that does not hold: the variable's name; its value, NULL where it is not set; and what
+ * that is. */
+typedef void tlsconf_complaint(void *context, const char *name, const char *value, const char *why);
 
 /* Fills *c from an environment, which must outlive it. The number of complaints. */
 int tlsconf_load(struct tlsconf *c, char *const *environment, tlsconf_complaint *complain, void *context);

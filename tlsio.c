@@ -1,5 +1,6 @@
 /* postern-tlsio: TLS for one session whose application speaks in the clear. postern-tlsio(8) is its manual.
  */
+#include "about.h"
 #include "await.h"
 #include "report.h"
 #include "tlscheck.h"
@@ -32,20 +33,27 @@ static bool protect_key(void)
     return setrlimit(RLIMIT_CORE, &none) == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
 }
 
-static void complain(void *context, const char *step, const char *object, const char *why)
+static void begin_complaint(struct log *l, const char *step, const char *object)
 {
-    struct log *l = context;
-
     log_event(l, "tlsio");
     log_string(l, "step", step);
     log_string(l, "object", object);
-    log_string(l, "error", why);
-    log_end(l);
 }
 
-static void complain_of_knob(void *context, const char *name, const char *why)
+static void complain(void *context, const char *step, const char *object, const char *why)
 {
-    complain(context, "config", name, why);
+    begin_complaint(context, step, object);
+    log_string(context, "error", why);
+    log_end(context);
+}
+
+static void complain_of_knob(void *context, const char *name, const char *value, const char *why)
+{
+    begin_complaint(context, "config", name);
+    if (value)
+        log_string(context, "value", value);
+    log_string(context, "error", why);
+    log_end(context);
 }
 
 static int fail(const char *what)
@@ -138,7 +146,10 @@ static bool scan_arguments(struct options *o, char *const *argument)
 
 int main(int argc, char **argv)
 {
+    static const char usage[] = "usage: postern-tlsio [-Y] control from to\n"
+                                "       postern-tlsio -n\n";
     struct options o = {0};
+    int code;
     bool check = argc == 2 && !strcmp(argv[1], "-n");
 
     if (argc > 1 && !strcmp(argv[1], "-Y")) {
@@ -146,9 +157,8 @@ int main(int argc, char **argv)
         argc--, argv++;
     }
     if (!check && (argc != 4 || !scan_arguments(&o, argv + 1))) {
-        fprintf(stderr, "usage: postern-tlsio [-Y] control from to\n"
-                        "       postern-tlsio -n\n");
-        return EXIT_WRONG;
+        code = about_asked(argc, argv, usage);
+        return code < 0 ? about_misuse(usage) : code;
     }
     if (!protect_key() || !start_openssl())
         return fail("process");

@@ -130,7 +130,7 @@ static void prepare(void)
 
 /* --- the session --- */
 
-static void complain(void *context, const char *name, const char *why)
+static void complain(void *context, const char *name, const char *value, const char *why)
 {
     (void)context;
     fprintf(stderr, "%s: %s\n", name, why);

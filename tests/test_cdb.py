@@ -30,7 +30,9 @@ def records(cdb):
 SHA = b"$5$rounds=1000$k2XAnEHBqQ1Ct2aM$jgOl0V/Vic8BJZ4wBDLE5hPwrxO8FWvvQqq4b1wm6k0"
 BCRYPT = b"$2y$05$KBCwKxOzLha2MUDgW0PjXe/hE/UCO9qF89dOydoHjSwxcHev5LRn."
 
-# kind, source, records, why
+DOMAINS = (b"", b"domains")  # the last record of a table says its kind
+
+# kind, source, records but that one, why
 GOOD = [
     ("domains", b"", [], "nothing"),
     ("domains", b"\n\n# only remarks\n  # indented\n\t#\n", [], "remarks and empty lines"),
@@ -65,6 +67,8 @@ GOOD = [
       (b"x y@f.example", b"")], "all forms"),
     ("users", b"Alice@Example.com  " + SHA + b"   # sales\n\nbob:" + BCRYPT + b"\r\n",
      [(b"alice@example.com", SHA), (b"bob", BCRYPT)], "both forms"),
+    ("users", b"alice:{BLF-CRYPT}" + BCRYPT + b"\nbob {SHA256-CRYPT}" + SHA + b" # doveadm pw\n",
+     [(b"alice", BCRYPT), (b"bob", SHA)], "Dovecot's schemes"),
     ("users", "Müller ".encode() + SHA + b"\n" + b"x" * 255 + b":" + SHA,
      [("müller".encode(), SHA), (b"x" * 255, SHA)], "names"),
 ]
@@ -112,6 +116,8 @@ BAD = [
     ("badsenders", b"b.example\n@b.example\n", [2], "two spellings of one"),
     ("users", b"alice secret\nbob\ncarol:\ndave *\nerin:!" + SHA + b"\n", [1, 2, 3, 4, 5], "no hash"),
     ("users", b"alice kl.bVxHBAClgE\nbob $1$k2XAnEHB$rbDfQq368qWY4bas.D3Ac0\n", [1, 2], "weak"),
+    ("users", b"alice {PLAIN}secret\nbob:{SSHA512}abcd\ncarol {MD5-CRYPT}$1$k2XAnEHB$rbDfQq368qWY4bas.D3Ac0\n",
+     [1, 2, 3], "Dovecot's schemes that are none of crypt(3), or weak"),
     ("users", b"alice " + SHA[:-1] + b"\nbob " + SHA + b"x\n", [1, 2], "not whole"),
     ("users", b"alice " + SHA + b" more\nbob:" + SHA + b":19000:0:99999:7:::\n", [1, 2], "more"),
     ("users", b"alice " + SHA + b"\nALICE:" + BCRYPT + b"\n", [2], "double in other words"),
@@ -127,7 +133,7 @@ class Compiler(unittest.TestCase):
                 place.write("source", text)
                 done = compile_(place, kind)
                 self.assertEqual((done.returncode, done.stdout, done.stderr), (0, b"", b""))
-                self.assertEqual(records(place.read("target.cdb")), want)
+                self.assertEqual(records(place.read("target.cdb")), [*want, (b"", kind.encode())])
                 self.assertEqual(sorted(os.listdir(place.path)), ["source", "target.cdb"])
 
     def test_bad(self):
@@ -166,7 +172,7 @@ class Compiler(unittest.TestCase):
             place.write("source", "")
             for arguments in ([], ["domains"], ["domains", "source"], ["domains", "source", "t", "x"],
                               ["relays", "source", "t"],
-                              ["", "source", "t"], ["-h"]):
+                              ["", "source", "t"], ["-x"], ["--help", "x"]):
                 with self.subTest(arguments):
                     done = subprocess.run([CDB, *arguments], cwd=place.path, env=environment(), timeout=LIMIT,
                                           check=False,
@@ -225,8 +231,8 @@ class Compiler(unittest.TestCase):
             place.compile("domains", "one.example\n", "x")
             with open(place.path / "x.cdb", "rb") as old:
                 place.compile("domains", "two.example\n", "x")
-                self.assertEqual(records(old.read()), [(b"one.example", b"")])
-            self.assertEqual(records(place.read("x.cdb")), [(b"two.example", b"")])
+                self.assertEqual(records(old.read()), [(b"one.example", b""), DOMAINS])
+            self.assertEqual(records(place.read("x.cdb")), [(b"two.example", b""), DOMAINS])
 
     def test_rights(self):
         """The table may be read by whom its source may be, and by nobody else at any time."""
@@ -298,7 +304,7 @@ class Killed(unittest.TestCase):
                     p.kill()
                     p.wait(LIMIT)
                     killed += 1
-                self.assertIn(len(records(place.read("target.cdb"))), (40000, 45000))
+                self.assertIn(len(records(place.read("target.cdb"))), (40001, 45001))
                 left = [n for n in os.listdir(place.path) if n not in ("source", "target.cdb")]
                 for name in left:
                     self.assertTrue(name.startswith("target.cdb.tmp."), name)

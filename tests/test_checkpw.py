@@ -95,6 +95,9 @@ def check(place, data, *prog, **env):
     return Done(process)
 
 
+NO_TABLE = "Not a whole table: compile it with postern-cdb"
+
+
 class Checkpw(unittest.TestCase):
     def setUp(self):
         self.place = Place()
@@ -284,6 +287,19 @@ class Interface(Checkpw):
 
 
 class Trouble(Checkpw):
+    def test_asked_is_never_yes(self):
+        """Who gives credentials is not told yes because of an argument: it is a program as any other."""
+        self.users(("alice", hashed(b"secret")))
+        for word in ("--version", "-h", "--help"):
+            self.quietly(check(self.place, fields(b"alice", b"Secret"), word), NO)
+            self.trouble(check(self.place, fields(b"alice", b"secret"), word), word, "No such file or directory")
+
+    def test_table_of_another_kind(self):
+        for kind, text in (("mailboxes", "alice@example.com ./x/\n"), ("domains", "example.com\n")):
+            path = self.place.compile(kind, text, "users")
+            for user in (b"alice@example.com", b"bob"):
+                self.trouble(check(self.place, fields(user, b"secret"), USERS=path), path, "Not a table of users")
+
     def test_no_table(self):
         data = fields(b"alice", b"secret")
         self.trouble(check(self.place, data, USERS=None), "USERS", "Not set")
@@ -312,8 +328,8 @@ class Trouble(Checkpw):
                                 (b"*" + value[1:], "Hash not known to crypt(3)", "locked"),
                                 (b"!" + value[1:], "Hash not known to crypt(3)", "locked"),
                                 (b"$5$rounds=9x00$" + value[15:], "Hash not known to crypt(3)", "no number"),
-                                (value[:40] + b"\0" + value[41:], "Protocol error", "NUL in it"),
-                                (b"\0" * len(value), "Protocol error", "nothing else")]:
+                                (value[:40] + b"\0" + value[41:], NO_TABLE, "NUL in it"),
+                                (b"\0" * len(value), NO_TABLE, "nothing else")]:
             with self.subTest(why):
                 self.users(("alice", value.decode()), ("bob", other.decode()))
                 self.spoil(value, new)
@@ -341,7 +357,7 @@ class Trouble(Checkpw):
         self.cut_hash(0)
         for user in (b"alice", b"carol"):
             for password in (b"", b"secret"):
-                self.trouble(check(self.place, fields(user, password)), "users.cdb", "Protocol error")
+                self.trouble(check(self.place, fields(user, password)), "users.cdb", NO_TABLE)
 
 
 class Preloaded(Checkpw):

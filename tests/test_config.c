@@ -14,10 +14,15 @@
 static struct config c;
 static char complaints[4096];
 
-static void remember(void *context, const char *name, const char *why)
+static const char *bad_value; /* of the last complaint */
+static char reason[256];
+
+static void remember(void *context, const char *name, const char *value, const char *why)
 {
     ck_assert_ptr_eq(context, complaints);
     ck_assert(*name && *why);
+    bad_value = value;
+    snprintf(reason, sizeof reason, "%s", why);
     strcat(complaints, name);
     strcat(complaints, ":");
 }
@@ -290,6 +295,42 @@ START_TEST(all_complaints)
 }
 END_TEST
 
+/* The value, and what it is: what is allowed is said. */
+static const struct {
+    const char *input;
+    const char *value; /* NULL: not told */
+    const char *want;
+} said[] = {
+    {"EARLYTALK=rejct", "rejct", "none of drop, reject, log, off"},
+    {"UCSPITLS=maybe", "maybe", "none of -, \"\", !"},
+    {"DNSBL_ACTION=", "", "none of drop, reject, tempfail, store, log"},
+    {"DATABYTES=10M", "10M", "not a number from 0 to 1099511627776"},
+    {"DATABYTES=99999999999999", "99999999999999", "not a number from 0 to 1099511627776"},
+    {"DNSBL_THRESHOLD=0", "0", "not a number from 1 to 32000"},
+    {"TIMEOUT=0", "0", "not a number of seconds from 1 to 86400, with three decimals at most"},
+    {"TIMEOUT=5m", "5m", "not a number of seconds from 1 to 86400, with three decimals at most"},
+    {"TIMEOUT=1.0001", "1.0001", "not a number of seconds from 1 to 86400, with three decimals at most"},
+    {"VERBOSE=2", "2", "neither 1 nor 0"},
+    {"ME=a b", "a b", "not a host name"},
+    {"BADSENDERS=", "", "empty"},
+    {"REFUSE=never 550 no", "never 550 no", "of no stage: connect, helo, mail, rcpt, data, dot"},
+    {"REFUSE=data", "data", "not a stage and a reply"},
+    {"REFUSE=data 250 ok", "data 250 ok", "not a 4xx or 5xx reply"},
+    {"DNSBL=secret-key..zone.example", NULL, "bad zone"},
+    {"DNSBL_SHOW=secret-key.zone.example", NULL, "not pairs of zone=name"},
+};
+
+START_TEST(reasons)
+{
+    ck_assert(load(said[_i].input, "ME=here.example", "SPOOL=./m/") == 1);
+    ck_assert_msg(!strcmp(reason, said[_i].want), "%s: %s", said[_i].input, reason);
+    if (said[_i].value)
+        ck_assert_msg(bad_value && !strcmp(bad_value, said[_i].value), "%s", said[_i].input);
+    else
+        ck_assert_msg(!bad_value, "%s: a zone may hold a key", said[_i].input);
+}
+END_TEST
+
 static void tests(TCase *t)
 {
     tcase_add_loop_test(t, preset, 0, COUNT(presets));
@@ -299,6 +340,7 @@ static void tests(TCase *t)
     tcase_add_test(t, names);
     tcase_add_loop_test(t, place, 0, COUNT(places));
     tcase_add_test(t, all_complaints);
+    tcase_add_loop_test(t, reasons, 0, COUNT(said));
 }
 
 UNIT("config", tests)

@@ -181,6 +181,19 @@ def raw(value):
     return value.encode("latin-1") if isinstance(value, str) and max(value, default="") < "\u0100" else value
 
 
+NO_DOT = b"postern-smtpd: warning: ME: no dot in this host's name, which the banner says and other hosts may refuse\n"
+
+
+def warnings(done, why):
+    """Of which variables -n says this, and nothing else."""
+    names = []
+    for line in done.stderr.decode().splitlines():
+        program, word, name, rest = line.split(": ", 3)
+        assert (program, word, rest) == ("postern-smtpd", "warning", why), line
+        names.append(name)
+    return names
+
+
 def greets_at_once(name, value):
     return not (name == "GREETDELAY" and float(value) > 0.1 or value.startswith("connect "))
 
@@ -205,7 +218,7 @@ class Knobs(unittest.TestCase):
                         continue  # they must exist then: see Shown
                     with self.subTest(name, value=value[:60]):
                         done = show(place, **{name: value})
-                        self.assertEqual((done.returncode, done.stderr), (0, b""))
+                        self.assertEqual((done.returncode, done.stderr.replace(NO_DOT, b"")), (0, b""))
                         line = f"#{name}" if shown is None else f"{name}={shown}"
                         self.assertIn(line, done.stdout.decode("latin-1").split("\n"))
 
@@ -230,7 +243,7 @@ class Knobs(unittest.TestCase):
                 with self.subTest(name, value=value, why=why):
                     done = show(place, **{name: value})
                     self.assertEqual((done.returncode, done.stdout), (100, b""))
-                    self.assertRegex(done.stderr.decode(), rf"\Apostern-smtpd: {name}: [a-zA-Z0-9 =]+\n\Z")
+                    self.assertRegex(done.stderr.decode(), rf"\Apostern-smtpd: {name}: [ -~]+\n\Z")
 
     def test_nowhere(self):
         """No place for mail is a mistake in the configuration, too."""
@@ -251,6 +264,21 @@ class Knobs(unittest.TestCase):
         with Place() as place:
             shown = show(place, MAXRCPTSX="7", XMAXRCPTS="8", MAXRCPT="9")
             self.assertIn(b"MAXRCPTS=100\n", shown.stdout)
+            self.assertEqual(warnings(shown, "no variable of ours; is MAXRCPTS meant?"), ["MAXRCPTSX", "XMAXRCPTS", "MAXRCPT"])
+
+
+def one_record(key, value):
+    """A cdb by the format's own description, as any compiler makes it."""
+    h = 5381
+    for c in key:
+        h = ((h << 5) + h & 0xffffffff) ^ c
+    record = len(key).to_bytes(4, "little") + len(value).to_bytes(4, "little") + key + value
+    slots = [bytes(8), bytes(8)]
+    slots[(h >> 8) % 2] = h.to_bytes(4, "little") + (2048).to_bytes(4, "little")
+    at = 2048 + len(record)
+    toc = b"".join((at + 16 * (i > h & 255)).to_bytes(4, "little") + (2 * (i == h & 255)).to_bytes(4, "little")
+                   for i in range(256))
+    return toc + record + b"".join(slots)
 
 
 class Shown(unittest.TestCase):
@@ -261,7 +289,7 @@ class Shown(unittest.TestCase):
             done = show(place, ME="mx.example.net", TIMEOUT=None, SESSION_TIMEOUT=None)
             self.assertEqual((done.returncode, done.stderr), (0, b""))
             self.assertEqual(done.stdout.decode(), "".join(line + "\n" for line in [
-                "ME=mx.example.net", "SMTPGREETING=ESMTP Postern", "#DOMAINS", "#MAILBOXES", "#BADSENDERS",
+                "# postern 0.1", "ME=mx.example.net", "SMTPGREETING=ESMTP Postern", "#DOMAINS", "#MAILBOXES", "#BADSENDERS",
                 "#RELAYCLIENT",
                 "SPOOL=spool", "#DISCARD", "#QMAILQUEUE", "DATABYTES=26214400", "TIMEOUT=300",
                 "SESSION_TIMEOUT=3600",
@@ -295,6 +323,91 @@ class Shown(unittest.TestCase):
                     self.assertRegex(done.stderr.decode(),
                                      rf"\Apostern-smtpd: {kind.upper()}: {re.escape(knob)}: .+\n\Z")
 
+    def test_version(self):
+        with Place() as place:
+            self.assertEqual(show(place).stdout.split(b"\n")[0], b"# postern 0.1")
+
+    def test_misspelt(self):
+        """A variable that looks like one of ours is told, also where the rest is wrong; its value is not."""
+        with Place() as place:
+            for name, meant in (("DATABYTEZ", "DATABYTES"), ("spool", "SPOOL"), ("DOMAIN", "DOMAINS"),
+                                ("EARLY_TALK", "EARLYTALK"), ("CERT_FILE", "CERTFILE"), ("TLSMIN", "TLS_MIN"),
+                                ("USRS", "USERS"), ("MAX_RCPTS", "MAXRCPTS")):
+                for knobs, code in (({}, 0), ({"TIMEOUT": "x"}, 100)):
+                    with self.subTest(name, **knobs):
+                        done = show(place, **{name: "secret", **knobs})
+                        self.assertEqual(done.returncode, code)
+                        self.assertIn(f"postern-smtpd: warning: {name}: no variable of ours; is {meant} meant?\n",
+                                      done.stderr.decode())
+                        self.assertNotIn(b"secret", done.stderr)
+
+    def test_others_variables(self):
+        """What is not ours, and what is other programs' of ours, is not told."""
+        names = ("""HOME USER LOGNAME SHELL TERM PATH PWD OLDPWD LANG LC_ALL TZ MAIL HOSTNAME SHLVL _ TMOUT TMPDIR EDITOR
+                 DISPLAY INVOCATION_ID JOURNAL_STREAM NOTIFY_SOCKET LISTEN_PID LISTEN_FDS REMOTE_ADDR REMOTE_PORT PROTO
+                 TCPREMOTEIP TCPREMOTEPORT TCPREMOTEHOST TCPREMOTEINFO TCPLOCALIP TCPLOCALPORT TCPLOCALHOST DNSCACHEIP
+                 DNSREWRITEFILE SSLCTLFD SSLREADFD SSLWRITEFD SSL_PROTOCOL SSL_CIPHER PORT TLS AUTH ME2 DEBUG VERSION
+                 CERTFILE KEYFILE CERTDIR TLS_MIN CIPHERS CCAFILE USERS X""" + "X" * 300).split()
+        with Place() as place:
+            done = show(place, **dict.fromkeys(names, "1"))
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+
+    def test_warnings(self):
+        nowhere = "mail for other hosts is refused with 451: neither QMAILQUEUE nor SPOOL nor DISCARD is set"
+        bare = NO_DOT.decode().split(": ")[3].rstrip()
+        rows = [
+            ({"ME": "vm"}, bare, ["ME"], "half a name"),
+            ({"ME": "[IPv6:2001:db8::1]"}, bare, [], "an address has no dots"),
+            ({"RELAYCLIENT": "", "MAILBOXES": "x.cdb", "SPOOL": None}, nowhere, ["RELAYCLIENT"], "whither?"),
+            ({"CHECKPASSWORD": "x", "MAILBOXES": "x.cdb", "SPOOL": None}, nowhere, ["CHECKPASSWORD"], "whither?"),
+            ({"CHECKPASSWORD": "x", "RELAYCLIENT": "", "MAILBOXES": "x.cdb", "SPOOL": None}, nowhere, ["RELAYCLIENT"],
+             "once is enough"),
+            ({"CHECKPASSWORD": "x", "MAILBOXES": "x.cdb", "SPOOL": None, "QMAILQUEUE": "x"}, nowhere, [], "there"),
+            ({"CHECKPASSWORD": "x", "MAILBOXES": "x.cdb", "SPOOL": None, "DISCARD": "1"}, nowhere, [], "there"),
+            ({"CHECKPASSWORD": "x", "MAILBOXES": "x.cdb"}, nowhere, [], "there"),
+            ({"MAILBOXES": "x.cdb", "SPOOL": None}, nowhere, [], "mail for other hosts is not taken"),
+        ]
+        for knobs, text, names, why in rows:
+            with self.subTest(why, **{k: str(v) for k, v in knobs.items()}), Place() as place:
+                place.compile("mailboxes", "a@b.example ./x/\n", "x")
+                done = show(place, **knobs)
+                self.assertEqual(done.returncode, 0)
+                self.assertEqual(warnings(done, text), names)
+
+    def test_text_for_a_table(self):
+        with Place() as place:
+            place.write("domains", "example.com\n" * 300)
+            done = show(place, DOMAINS="domains")
+            self.assertEqual((done.returncode, done.stderr.decode()),
+                             (111, "postern-smtpd: DOMAINS: domains: Not a whole table: compile it with postern-cdb\n"))
+
+    def test_table_of_another_kind(self):
+        """Each kind set for each other; a table without the word, as older ones are, is what it is set for."""
+        texts = {**TABLES, "users": "alice $6$abc$" + "x" * 86 + "\n"}
+        for kind, text in texts.items():
+            for knob in ("domains", "mailboxes", "badsenders"):
+                with self.subTest(kind, knob=knob), Place() as place:
+                    done = show(place, **{knob.upper(): place.compile(kind, text, "x")})
+                    if knob == kind:
+                        self.assertEqual((done.returncode, done.stderr), (0, b""))
+                        continue
+                    self.assertEqual((done.returncode, done.stderr.decode()),
+                                     (111, f"postern-smtpd: {knob.upper()}: x.cdb: a table of {kind}, not of {knob}\n"))
+
+    def test_table_without_a_word(self):
+        """Older tables have none, and those of other compilers."""
+        with Place() as place:
+            place.write("old.cdb", one_record(b"example.com", b""))
+            done = show(place, DOMAINS="old.cdb", BADSENDERS="old.cdb")
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            self.assertIn(b"# DOMAINS: 1 entries\n", done.stdout)
+            with Session(place, DOMAINS="old.cdb") as s:
+                s.hello()
+                s.command("MAIL FROM:<>", 250)
+                s.command("RCPT TO:<a@example.com>", 250)
+                s.command("RCPT TO:<a@example.org>", 550)
+                s.quit()
+
     def test_tables_lost_key(self):
         """A slot that damage made a free one: lookups say that there is no such key."""
         for kind, text in TABLES.items():
@@ -310,7 +423,7 @@ class Shown(unittest.TestCase):
 
     def test_usage(self):
         with Place() as place:
-            for arguments in (["-x"], ["-n", "-n"], [""], ["--help"], ["-n", ""], ["-w"],
+            for arguments in (["-x"], ["-n", "-n"], [""], ["--help", "-n"], ["-n", ""], ["-w"],
                               ["-w", "192.0.2.1", "x", "a@b.example"],
                               ["-w", "192.0.2.1", "x", "a@b.example", "c@d.example", ""],
                               ["-n", "192.0.2.1", "x", "a@b.example", "c@d.example"]):
@@ -373,7 +486,8 @@ class BrokenTables(unittest.TestCase):
             knob = place.compile("mailboxes", "alice@example.com\n")
             whole = place.read(knob)
             end = int.from_bytes(whole[:4], "little")
-            for i in [*range(2048, end + 1), *range(end + 4, len(whole))]:
+            slot = whole.index((2048).to_bytes(4, "little"), end) - 4
+            for i in [*range(2048, slot + 1), *range(slot + 4, len(whole))]:
                 for flip in (1, 0x80):
                     spoilt = bytearray(whole)
                     spoilt[i] ^= flip

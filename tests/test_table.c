@@ -720,8 +720,40 @@ START_TEST(first_too_long)
     begin();
     add_bytes(key, (size_t)_i, value, TABLE_RECORD - 8 - (size_t)_i);
     finish();
-    ck_assert(table_first(&t, &found, &with) == 1 && found.n == (size_t)_i &&
-              with.n == TABLE_RECORD - 8 - (size_t)_i);
+    ck_assert(table_first(&t, &found, &with) == !!_i);
+    ck_assert_msg(!_i || (found.n == (size_t)_i && with.n == TABLE_RECORD - 8 - (size_t)_i),
+                  "a record without a key is none of ours, but names the table's kind");
+}
+END_TEST
+
+static const struct {
+    const char *name, *mark; /* NULL: the table has none */
+    int want;
+    const char *named, *why;
+} marks[] = {
+    {"the same", "domains", 1, "domains", "as it should be"},
+    {"another", "mailboxes", 0, "mailboxes", "set for the wrong variable"},
+    {"none", NULL, 1, "", "older, or made elsewhere: nobody knows"},
+    {"empty", "", 0, "", "no kind that there is"},
+    {"longer", "domains2", 0, "domains2", "another word"},
+};
+
+START_TEST(kind)
+{
+    struct slice named, key, value;
+
+    begin();
+    if (marks[_i].mark)
+        add("", marks[_i].mark);
+    finish();
+    ck_assert_msg(table_is(&t, "domains", &named) == marks[_i].want && equals(named, marks[_i].named),
+                  "%s: %s", marks[_i].name, marks[_i].why);
+    ck_assert_msg(table_first(&t, &key, &value) == 0, "a table with this alone is empty");
+    ck_assert_int_eq(table_check(&t), !!marks[_i].mark);
+    ck_assert(!ftruncate(file, 100));
+    reopen();
+    ck_assert(table_is(&t, "domains", &named) == -1 && !strncmp(table_error(errno), "Not a whole table", 17));
+    ck_assert_str_eq(table_error(ENOENT), strerror(ENOENT));
 }
 END_TEST
 
@@ -971,6 +1003,7 @@ static void tests(TCase *c)
     tcase_add_test(c, first);
     tcase_add_loop_test(c, first_damaged, 0, COUNT(first_damages));
     tcase_add_loop_test(c, first_too_long, 0, 40);
+    tcase_add_loop_test(c, kind, 0, COUNT(marks));
     tcase_add_loop_test(c, no_table, 0, COUNT(missing));
     tcase_add_test(c, pipe_is_no_table);
     tcase_add_test(c, replaced);

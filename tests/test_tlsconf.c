@@ -7,12 +7,17 @@
 
 static char said[256];
 
-static void note(void *context, const char *name, const char *why)
+static char value_said[128];
+
+static void note(void *context, const char *name, const char *value, const char *why)
 {
     (void)context;
+    snprintf(value_said, sizeof value_said, "%s", value ? value : "(none)");
     size_t n = strlen(said);
     snprintf(said + n, sizeof said - n, "%s: %s;", name, why);
 }
+
+#define NO_SECONDS "SESSION_TIMEOUT: not a number of seconds from 1 to 864000, with three decimals at most;"
 
 static const struct row {
     const char *name, *setting, *want, *why;
@@ -31,18 +36,17 @@ static const struct row {
     {"one second", "SESSION_TIMEOUT=1", "", "the least of postern-smtpd"},
     {"most", "SESSION_TIMEOUT=864000", "", "and the most"},
     {"most, decimals", "SESSION_TIMEOUT=864000.000", "", "the same"},
-    {"too many", "SESSION_TIMEOUT=864000.001", "SESSION_TIMEOUT: out of range;", "above"},
-    {"too few", "SESSION_TIMEOUT=0.999", "SESSION_TIMEOUT: out of range;", "below"},
+    {"too many", "SESSION_TIMEOUT=864000.001", NO_SECONDS, "above"},
+    {"too few", "SESSION_TIMEOUT=0.999", NO_SECONDS, "below"},
     {"decimals", "SESSION_TIMEOUT=1.5", "", "as postern-smtpd has them"},
-    {"four decimals", "SESSION_TIMEOUT=1.5000", "SESSION_TIMEOUT: not a number of seconds;", "three at most"},
-    {"dot alone", "SESSION_TIMEOUT=1.", "SESSION_TIMEOUT: not a number of seconds;", "no digits behind it"},
-    {"dot first", "SESSION_TIMEOUT=.5", "SESSION_TIMEOUT: not a number of seconds;", "none before it"},
-    {"two dots", "SESSION_TIMEOUT=1.5.5", "SESSION_TIMEOUT: not a number of seconds;", "no number"},
-    {"sign", "SESSION_TIMEOUT=-5", "SESSION_TIMEOUT: not a number of seconds;", "no number"},
-    {"unit", "SESSION_TIMEOUT=5s", "SESSION_TIMEOUT: not a number of seconds;", "no number"},
-    {"no number", "SESSION_TIMEOUT=", "SESSION_TIMEOUT: not a number of seconds;", "empty"},
-    {"huge", "SESSION_TIMEOUT=99999999999999999999", "SESSION_TIMEOUT: not a number of seconds;",
-     "no overflow"},
+    {"four decimals", "SESSION_TIMEOUT=1.5000", NO_SECONDS, "three at most"},
+    {"dot alone", "SESSION_TIMEOUT=1.", NO_SECONDS, "no digits behind it"},
+    {"dot first", "SESSION_TIMEOUT=.5", NO_SECONDS, "none before it"},
+    {"two dots", "SESSION_TIMEOUT=1.5.5", NO_SECONDS, "no number"},
+    {"sign", "SESSION_TIMEOUT=-5", NO_SECONDS, "no number"},
+    {"unit", "SESSION_TIMEOUT=5s", NO_SECONDS, "no number"},
+    {"no number", "SESSION_TIMEOUT=", NO_SECONDS, "empty"},
+    {"huge", "SESSION_TIMEOUT=99999999999999999999", NO_SECONDS, "no overflow"},
 };
 
 START_TEST(a_setting)
@@ -57,6 +61,8 @@ START_TEST(a_setting)
     int bad = tlsconf_load(&c, environment, note, NULL);
     ck_assert_msg(!strcmp(said, r->want), "%s: %s (%s)", r->name, said, r->why);
     ck_assert_int_eq(bad, *r->want ? 1 : 0);
+    if (bad)
+        ck_assert_msg(!strcmp(value_said, strchr(r->setting, '=') + 1), "%s: its value", r->name);
 }
 END_TEST
 
@@ -95,6 +101,7 @@ START_TEST(no_certificate)
     said[0] = 0;
     ck_assert_int_eq(tlsconf_load(&c, environment, note, NULL), 1);
     ck_assert_str_eq(said, "CERTFILE: not set;");
+    ck_assert_str_eq(value_said, "(none)");
 }
 END_TEST
 
