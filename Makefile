@@ -26,7 +26,7 @@ PROGRAMS = postern-smtpd postern-cdb postern-dnsbl postern-checkpw postern-tls p
 postern-smtpd   = smtpd review why serve content envelope auth starttls door pace lists discreet foreign dnsbl dnslist session reply \
                   delivery spool maildir qqueue checkpassword child await sasl ucspitls trace transaction table place client \
                   config knob log wire body command address ip spelling about deadline
-postern-cdb     = mkcdb replace entry pwhash place address command ip about
+postern-cdb     = mkcdb cdbmake lines replace entry pwhash place address command ip about
 postern-dnsbl   = dnsblq dnsbl dnslist replace log command ip about deadline
 postern-checkpw = checkpw table place address log ip about deadline
 postern-tls     = tls ucspitls user log about deadline

@@ -4,11 +4,14 @@
  * Every line is checked before anything is replaced: the target is the old file, or the whole new one. */
 #define _XOPEN_SOURCE 700 /* SIGXFSZ */
 #include "about.h"
+#include "cdbmake.h"
 #include "entry.h"
+#include "lines.h"
 #include "replace.h"
-#include "tinycdb.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <signal.h>
@@ -19,7 +22,7 @@
 
 enum { EXIT_OK = 0, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
 
-enum { TABLE_START = 2048 }; /* of the records in a cdb */
+static_assert(ENTRY_KEY - CDBMAKE_KEY <= 0, "the longest key");
 
 /* Two records with one key, by where they are in the file. */
 struct repeat {
@@ -35,10 +38,11 @@ struct compiler {
     enum entry_kind kind;
     const char *kind_name;
     const char *source;
-    FILE *in;
+    int in;
     struct stat st; /* of the source */
     struct replace target;
-    struct cdb_make cdb;
+    struct cdbmake cdb;
+    struct lines lines;
     uint32_t line;
     unsigned long errors;
     struct repeat *repeats;
@@ -70,7 +74,7 @@ static void complain(struct compiler *c, uint32_t line, const char *format, ...)
 
 static void put_record(struct compiler *c, struct slice key, struct slice value)
 {
-    if (cdb_make_add(&c->cdb, key.p, (unsigned)key.n, value.p, (unsigned)value.n) < 0)
+    if (cdbmake_add(&c->cdb, key, value) < 0)
         die(c, c->target.at);
 }
 
@@ -84,91 +88,38 @@ static void add(struct compiler *c, const struct entry *e)
 static void read_source(struct compiler *c, void (*take)(struct compiler *c, const struct entry *e))
 {
     struct entry e;
-    char *text = NULL;
-    size_t room = 0;
-    ssize_t n;
+    struct slice line;
+    bool whole;
+    int r;
 
-    rewind(c->in);
-    for (c->line = 1; (n = getline(&text, &room, c->in)) >= 0; c->line++) {
-        struct slice line = {text, (size_t)n};
-        const char *why = entry_read(c->kind, line, &e);
+    if (lseek(c->in, 0, SEEK_SET) < 0)
+        die(c, c->source);
+    lines_begin(&c->lines, c->in);
+    for (c->line = 1; (r = lines_next(&c->lines, &line, &whole)) > 0; c->line++) {
+        e.key_len = 0;
+        const char *why = whole ? entry_read(c->kind, line, &e) : "line too long";
         if (!why && e.key_len)
             take(c, &e);
         else if (why && take == add) /* it is enough to say it once */
             complain(c, c->line, "%s", why);
     }
-    if (ferror(c->in))
+    if (r < 0)
         die(c, c->source);
-    free(text);
 }
 
-static void read_back(struct compiler *c, void *room, size_t n, uint32_t at)
+static int put_repeat(void *context, uint32_t first, uint32_t again)
 {
-    if (pread(c->target.fd, room, n, (off_t)at) != (ssize_t)n)
-        die(c, c->target.at);
-}
+    struct compiler *c = context;
 
-/* The key of the record at `at`; its length. */
-static size_t read_key(struct compiler *c, uint32_t at, char key[ENTRY_KEY])
-{
-    unsigned char head[8];
-
-    read_back(c, head, sizeof head, at);
-    size_t n = cdb_unpack(head);
-    read_back(c, key, n < ENTRY_KEY ? n : ENTRY_KEY, at + 8);
-    return n;
-}
-
-static void put_repeat(struct compiler *c, uint32_t one, uint32_t other)
-{
     if (c->count == c->room) {
         c->room = c->room ? c->room * 2 : 64;
         struct repeat *more = realloc(c->repeats, c->room * sizeof *more);
         if (!more)
-            die(c, "memory");
+            return -1;
         c->repeats = more;
     }
-    c->repeats[c->count++] = one < other ? (struct repeat){other, one} : (struct repeat){one, other};
-}
-
-static bool is_same_key(struct compiler *c, uint32_t one, uint32_t other)
-{
-    char key[ENTRY_KEY], same[ENTRY_KEY];
-    size_t n = read_key(c, one, key);
-
-    return read_key(c, other, same) == n && !memcmp(key, same, n);
-}
-
-/* Equal keys stand in one run of slots without a gap: that is how a lookup finds them. So the finished
- * file tells of them, and no list of what was read is kept. */
-static void check_slots(struct compiler *c, const unsigned char *slots, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        uint32_t one = cdb_unpack(slots + i * 8 + 4), other;
-        size_t j = i;
-        while (one && (j = (j + 1) % count) != i && (other = cdb_unpack(slots + j * 8 + 4))) {
-            if (memcmp(slots + i * 8, slots + j * 8, 4) || !is_same_key(c, one, other))
-                continue;
-            put_repeat(c, one, other);
-            break;
-        }
-    }
-}
-
-static void find_repeats(struct compiler *c)
-{
-    unsigned char toc[TABLE_START];
-
-    read_back(c, toc, sizeof toc, 0);
-    for (size_t i = 0; i < sizeof toc; i += 8) {
-        size_t count = cdb_unpack(toc + i + 4);
-        unsigned char *slots = malloc(count ? count * 8 : 1);
-        if (!slots)
-            die(c, "memory");
-        read_back(c, slots, count * 8, cdb_unpack(toc + i));
-        check_slots(c, slots, count);
-        free(slots);
-    }
+    c->repeats[c->count++] = (struct repeat){again, first};
+    return 0;
 }
 
 static int by_first_number(const void *left, const void *right)
@@ -193,9 +144,8 @@ static unsigned long line_of(const struct compiler *c, uint32_t at)
 
 static void complain_of_repeats(struct compiler *c)
 {
-    char key[ENTRY_KEY];
+    char key[CDBMAKE_KEY];
 
-    find_repeats(c);
     if (!c->count)
         return;
     if (!(c->marks = malloc(c->count * 2 * sizeof *c->marks)))
@@ -206,38 +156,38 @@ static void complain_of_repeats(struct compiler *c)
     }
     qsort(c->marks, c->count * 2, sizeof *c->marks, by_first_number);
     qsort(c->repeats, c->count, sizeof *c->repeats, by_first_number);
-    c->at = TABLE_START;
+    c->at = CDBMAKE_START;
     read_source(c, number_mark);
     for (size_t i = 0; i < c->count; i++) {
         const struct repeat *r = &c->repeats[i];
-        size_t n = read_key(c, r->again, key);
-        complain(c, (uint32_t)line_of(c, r->again), "%.*s is on line %lu already", (int)n, key,
+        int n = cdbmake_key(&c->cdb, r->again, key);
+        if (n < 0)
+            die(c, c->target.at);
+        complain(c, (uint32_t)line_of(c, r->again), "%.*s is on line %lu already", n, key,
                  line_of(c, r->first));
     }
 }
 
 /* A pipe can be read once only, and we may have to look twice: it is kept in a file without a name. */
-static FILE *copy_pipe(struct compiler *c)
+static int copy_pipe(struct compiler *c)
 {
     FILE *copy = tmpfile();
-    char block[4096];
-    size_t n;
+    char block[65536];
+    ssize_t n = 0;
 
-    while (copy && (n = fread(block, 1, sizeof block, c->in)))
-        if (fwrite(block, 1, n, copy) != n)
+    while (copy && ((n = read(c->in, block, sizeof block)) > 0 || (n < 0 && errno == EINTR)))
+        if (n > 0 && fwrite(block, 1, (size_t)n, copy) != (size_t)n)
             die(c, "temporary file");
-    if (!copy || ferror(c->in) || fflush(copy))
-        die(c, copy ? c->source : "temporary file");
-    return copy;
+    if (!copy || n < 0 || fflush(copy))
+        die(c, copy && n < 0 ? c->source : "temporary file");
+    return fileno(copy);
 }
 
 static void open_source(struct compiler *c)
 {
-    static char block[65536]; /* musl reads 1024 bytes at a time by itself */
-
-    if (!(c->in = fopen(c->source, "r")) || fstat(fileno(c->in), &c->st) < 0)
+    c->in = open(c->source, O_RDONLY);
+    if (c->in < 0 || fstat(c->in, &c->st) < 0)
         die(c, c->source);
-    setvbuf(c->in, block, _IOFBF, sizeof block);
     if (!S_ISREG(c->st.st_mode))
         c->in = copy_pipe(c);
 }
@@ -262,14 +212,14 @@ static int compile(struct compiler *c, const char *target)
 {
     c->target.fd = -1;
     if (replace_begin(&c->target, target, c->kind == ENTRY_USER ? 0600 : 0644) < 0 ||
-        cdb_make_start(&c->cdb, c->target.fd) < 0)
+        cdbmake_begin(&c->cdb, c->target.fd) < 0)
         die(c, c->target.at);
     open_source(c);
     if (set_rights(c) < 0)
         die(c, c->target.at);
     read_source(c, add);
     put_record(c, slice_of(""), slice_of(c->kind_name)); /* no entry has an empty key; see table_is() */
-    if (cdb_make_finish(&c->cdb) < 0)
+    if (cdbmake_finish(&c->cdb, put_repeat, c) < 0)
         die(c, c->target.at);
     complain_of_repeats(c);
     if (c->errors) {

@@ -94,6 +94,7 @@ BAD = [
     ("domains", b"-bad\na.example\na.example\n", [1, 3], "a double line behind an error"),
     ("domains", b"a.example\na.example\n-bad\n", [2, 3], "and before one"),
     ("domains", b"x" * 1000000 + b"\n", [1], "a very long line"),
+    ("domains", b"a.example\n# " + b"x" * 65534 + b"\na.example\nb..\n", [2, 3, 4], "others around it"),
     ("mailboxes", b"alice\n", [1], "no domain"),
     ("mailboxes", b"<alice@example.com>\n", [1], "brackets"),
     ("mailboxes", b"alice@\n@\n@@\n", [1, 2, 3], "no domain behind the at sign"),
