@@ -51,7 +51,7 @@ static const char *show_refuse(const struct knob *k, const void *field, char *ro
     return reply ? reply - strlen(stages[c->refuse_stage]) - 1 : NULL;
 }
 
-static const struct kind refusal = {scan_refuse, show_refuse, NULL, false};
+static const struct kind refusal = {scan_refuse, show_refuse, NULL, NULL, false};
 
 static const char *const barelfs[] = {"normalize", "reject", NULL}, *const earlytalks[] = {
                                                                         "drop", "reject", "log", "off", NULL};
@@ -69,53 +69,84 @@ static const char *show_tls_use(const struct knob *k, const void *field, char *r
     return knob_choice.show(k, field, room);
 }
 
-static const struct kind tls_use = {scan_tls_use, show_tls_use};
+static const char *wrong_tls_use(const struct knob *k, char room[KNOB_WHY])
+{
+    return knob_choice.wrong(k, room);
+}
+
+static void default_tls_use(const struct knob *k, void *field)
+{
+    knob_choice.set_default(k, field);
+}
+
+static const struct kind tls_use = {scan_tls_use, show_tls_use, wrong_tls_use, default_tls_use, false};
 
 #define FIELD(member) offsetof(struct config, member)
 #define LIMIT (UINT64_C(1) << 40)
 
+#define PLAIN(name, kind, member)                                                                            \
+    {                                                                                                        \
+        name, &kind, FIELD(member), 0, 0, 0, NULL, NULL                                                      \
+    }
+#define NUMBER(name, member, preset, low, high)                                                              \
+    {                                                                                                        \
+        name, &knob_number, FIELD(member), preset, low, high, NULL, NULL                                     \
+    }
+#define SECONDS(name, member, preset, low, high)                                                             \
+    {                                                                                                        \
+        name, &knob_seconds, FIELD(member), preset, low, high, NULL, NULL                                    \
+    }
+#define CHOICE(name, kind, member, preset, words)                                                            \
+    {                                                                                                        \
+        name, &kind, FIELD(member), preset, 0, 0, words, NULL                                                \
+    }
+#define GREETING(name, member, preset)                                                                       \
+    {                                                                                                        \
+        name, &knob_greeting, FIELD(member), 0, 0, 0, NULL, preset                                           \
+    }
+
 /* A new knob is one row here, one field in struct config, one paragraph in postern-smtpd(8). */
 static const struct knob knobs[] = {
-    {"ME", &knob_host, FIELD(me), NULL, 0, 0, NULL},
-    {"SMTPGREETING", &knob_greeting, FIELD(greeting), "ESMTP Postern", 0, 0, NULL},
-    {"DOMAINS", &knob_path, FIELD(domains), NULL, 0, 0, NULL},
-    {"MAILBOXES", &knob_path, FIELD(mailboxes), NULL, 0, 0, NULL},
-    {"BADSENDERS", &knob_path, FIELD(badsenders), NULL, 0, 0, NULL},
-    {"RELAYCLIENT", &knob_suffix, FIELD(relayclient), NULL, 0, 0, NULL},
-    {"SPOOL", &knob_path, FIELD(spool), NULL, 0, 0, NULL},
-    {"DISCARD", &knob_flag, FIELD(discard), "0", 0, 0, NULL},
-    {"QMAILQUEUE", &knob_path, FIELD(qmailqueue), NULL, 0, 0, NULL},
-    {"DATABYTES", &knob_number, FIELD(databytes), "26214400", 0, LIMIT, NULL},
-    {"TIMEOUT", &knob_seconds, FIELD(timeout), "300", 1, 86400, NULL},
-    {"SESSION_TIMEOUT", &knob_seconds, FIELD(session_timeout), "3600", 1, 864000, NULL},
-    {"MINRATE", &knob_number, FIELD(minrate), "100", 0, LIMIT, NULL},
-    {"MAXERRORS", &knob_number, FIELD(maxerrors), "10", 0, LIMIT, NULL},
-    {"MAXNOOPS", &knob_number, FIELD(maxnoops), "30", 0, LIMIT, NULL},
-    {"MAXVRFYS", &knob_number, FIELD(maxvrfys), "10", 0, LIMIT, NULL},
-    {"MAXRCPTS", &knob_number, FIELD(maxrcpts), "100", 0, LIMIT, NULL},
-    {"MAXMSGS", &knob_number, FIELD(maxmsgs), "100", 0, LIMIT, NULL},
-    {"MAXHOPS", &knob_number, FIELD(maxhops), "100", 0, LIMIT, NULL},
-    {"BARELF", &knob_choice, FIELD(barelf), "normalize", 0, 0, barelfs},
-    {"GREETDELAY", &knob_seconds, FIELD(greetdelay), "0", 0, 3600, NULL},
-    {"ERRORDELAY", &knob_seconds, FIELD(errordelay), "0", 0, 3600, NULL},
-    {"TARPITCOUNT", &knob_number, FIELD(tarpitcount), "0", 0, LIMIT, NULL},
-    {"TARPITDELAY", &knob_seconds, FIELD(tarpitdelay), "5", 0, 3600, NULL},
-    {"EARLYTALK", &knob_choice, FIELD(earlytalk), "reject", 0, 0, earlytalks},
-    {"UCSPITLS", &tls_use, FIELD(ucspitls), "-", 0, 0, tls_uses},
-    {"CHECKPASSWORD", &knob_path, FIELD(checkpassword), NULL, 0, 0, NULL},
-    {"MAXAUTHS", &knob_number, FIELD(maxauths), "3", 0, LIMIT, NULL},
-    {"AUTH_INSECURE", &knob_flag, FIELD(auth_insecure), "0", 0, 0, NULL},
-    {"AUTH_REQUIRED", &knob_flag, FIELD(auth_required), "0", 0, 0, NULL},
-    {"RWL", &knob_lists, FIELD(rwl), NULL, 0, 0, NULL},
-    {"DNSBL", &knob_lists, FIELD(dnsbl), NULL, 0, 0, NULL},
-    {"DNSBL_THRESHOLD", &knob_number, FIELD(dnsbl_threshold), "1", 1, 32000, NULL},
-    {"DNSBL_TIMEOUT", &knob_seconds, FIELD(dnsbl_timeout), "5", 0, 60, NULL},
-    {"DNSBL_ACTION", &knob_choice, FIELD(dnsbl_action), "reject", 0, 0, actions},
-    {"DNSBL_SHOW", &knob_pairs, FIELD(dnsbl_show), NULL, 0, 0, NULL},
-    {"DNSBL_SICK", &knob_path, FIELD(dnsbl_sick), NULL, 0, 0, NULL},
-    {"RBLSMTPD", &knob_suffix, FIELD(rblsmtpd), NULL, 0, 0, NULL},
-    {"REFUSE", &refusal, FIELD(refuse), NULL, 0, 0, NULL},
-    {"VERBOSE", &knob_flag, FIELD(verbose), "0", 0, 0, NULL},
+    PLAIN("ME", knob_host, me),
+    GREETING("SMTPGREETING", greeting, "ESMTP Postern"),
+    PLAIN("DOMAINS", knob_path, domains),
+    PLAIN("MAILBOXES", knob_path, mailboxes),
+    PLAIN("BADSENDERS", knob_path, badsenders),
+    PLAIN("RELAYCLIENT", knob_suffix, relayclient),
+    PLAIN("SPOOL", knob_path, spool),
+    PLAIN("DISCARD", knob_flag, discard),
+    PLAIN("QMAILQUEUE", knob_path, qmailqueue),
+    NUMBER("DATABYTES", databytes, 26214400, 0, LIMIT),
+    SECONDS("TIMEOUT", timeout, 300, 1, 86400),
+    SECONDS("SESSION_TIMEOUT", session_timeout, 3600, 1, 864000),
+    NUMBER("MINRATE", minrate, 100, 0, LIMIT),
+    NUMBER("MAXERRORS", maxerrors, 10, 0, LIMIT),
+    NUMBER("MAXNOOPS", maxnoops, 30, 0, LIMIT),
+    NUMBER("MAXVRFYS", maxvrfys, 10, 0, LIMIT),
+    NUMBER("MAXRCPTS", maxrcpts, 100, 0, LIMIT),
+    NUMBER("MAXMSGS", maxmsgs, 100, 0, LIMIT),
+    NUMBER("MAXHOPS", maxhops, 100, 0, LIMIT),
+    CHOICE("BARELF", knob_choice, barelf, BARELF_NORMALIZE, barelfs),
+    SECONDS("GREETDELAY", greetdelay, 0, 0, 3600),
+    SECONDS("ERRORDELAY", errordelay, 0, 0, 3600),
+    NUMBER("TARPITCOUNT", tarpitcount, 0, 0, LIMIT),
+    SECONDS("TARPITDELAY", tarpitdelay, 5, 0, 3600),
+    CHOICE("EARLYTALK", knob_choice, earlytalk, EARLYTALK_REJECT, earlytalks),
+    CHOICE("UCSPITLS", tls_use, ucspitls, TLS_NEVER, tls_uses),
+    PLAIN("CHECKPASSWORD", knob_path, checkpassword),
+    NUMBER("MAXAUTHS", maxauths, 3, 0, LIMIT),
+    PLAIN("AUTH_INSECURE", knob_flag, auth_insecure),
+    PLAIN("AUTH_REQUIRED", knob_flag, auth_required),
+    PLAIN("RWL", knob_lists, rwl),
+    PLAIN("DNSBL", knob_lists, dnsbl),
+    NUMBER("DNSBL_THRESHOLD", dnsbl_threshold, 1, 1, 32000),
+    SECONDS("DNSBL_TIMEOUT", dnsbl_timeout, 5, 0, 60),
+    CHOICE("DNSBL_ACTION", knob_choice, dnsbl_action, DNSBL_REJECT, actions),
+    PLAIN("DNSBL_SHOW", knob_pairs, dnsbl_show),
+    PLAIN("DNSBL_SICK", knob_path, dnsbl_sick),
+    PLAIN("RBLSMTPD", knob_suffix, rblsmtpd),
+    PLAIN("REFUSE", refusal, refuse),
+    PLAIN("VERBOSE", knob_flag, verbose),
 };
 
 enum { KNOBS = sizeof knobs / sizeof *knobs };
@@ -128,19 +159,27 @@ static const char *value_of(const char *entry, const char *name)
     return !*name && *entry == '=' ? entry + 1 : NULL;
 }
 
-/* One pass over the environment: most of it is not ours. The first of equal names counts. */
+/* Which knob an entry of the environment sets; KNOBS: none. Most of it is not ours, which the first letter
+ * tells. */
+static size_t find_knob(const char *entry, const char **value)
+{
+    for (size_t i = 0; i < KNOBS; i++)
+        if (*entry == *knobs[i].name && (*value = value_of(entry, knobs[i].name)))
+            return i;
+    return KNOBS;
+}
+
+/* One pass over the environment. The first of equal names counts. */
 static void find_values(char *const *environment, const char *values[KNOBS])
 {
+    const char *value;
+
     memset(values, 0, KNOBS * sizeof *values);
-    for (; *environment; environment++)
-        for (size_t i = 0; i < KNOBS; i++) {
-            const char *value = value_of(*environment, knobs[i].name);
-            if (!value)
-                continue;
-            if (!values[i])
-                values[i] = value;
-            break;
-        }
+    for (; *environment; environment++) {
+        size_t i = find_knob(*environment, &value);
+        if (i < KNOBS && !values[i])
+            values[i] = value;
+    }
 }
 
 static const char *own_host(struct config_room *room)
@@ -170,14 +209,16 @@ int config_load(struct config *c, struct config_room *room, char *const *environ
     c->refuse_stage = STAGE_NEVER;
     find_values(environment, values);
     for (size_t i = 0; i < KNOBS; i++) {
-        const char *value = values[i] ? values[i] : knobs[i].preset;
-        if (!value && knobs[i].kind == &knob_host)
+        const struct knob *k = &knobs[i];
+        void *field = (char *)c + k->field;
+        const char *value = values[i];
+        if (!value && k->kind == &knob_host)
             value = own_host(room);
-        if (!value)
-            continue;
-        const char *why = knobs[i].kind->scan(&knobs[i], value, (char *)c + knobs[i].field);
+        if (!value && k->kind->set_default)
+            k->kind->set_default(k, field);
+        const char *why = value ? k->kind->scan(k, value, field) : NULL;
         if (why) {
-            complain_of(&knobs[i], value, why, complain, context);
+            complain_of(k, value, why, complain, context);
             bad++;
         }
     }

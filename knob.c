@@ -204,13 +204,33 @@ static const char *scan_lists(const struct knob *k, const char *text, void *fiel
     return why ? why : scan_words(k, text, field);
 }
 
-const struct kind knob_host = {scan_host, show_text, NULL, false};
-const struct kind knob_greeting = {scan_greeting, show_text, NULL, false};
-const struct kind knob_path = {scan_path, show_text, NULL, false};
-const struct kind knob_suffix = {scan_suffix, show_text, NULL, false};
-const struct kind knob_flag = {scan_flag, show_flag, NULL, false};
-const struct kind knob_number = {scan_number, show_number, wrong_number, false};
-const struct kind knob_seconds = {scan_seconds, show_seconds, wrong_seconds, false};
-const struct kind knob_choice = {scan_choice, show_choice, wrong_choice, false};
-const struct kind knob_pairs = {scan_pairs, show_text, NULL, true};
-const struct kind knob_lists = {scan_lists, show_text, NULL, true};
+static void default_greeting(const struct knob *k, void *field)
+{
+    *(const char **)field = k->text;
+}
+
+static void default_number(const struct knob *k, void *field)
+{
+    *(uint64_t *)field = k->number;
+}
+
+static void default_seconds(const struct knob *k, void *field)
+{
+    *(int64_t *)field = (int64_t)k->number * 1000000000;
+}
+
+static void default_choice(const struct knob *k, void *field)
+{
+    *(unsigned *)field = (unsigned)k->number;
+}
+
+const struct kind knob_host = {scan_host, show_text, NULL, NULL, false};
+const struct kind knob_greeting = {scan_greeting, show_text, NULL, default_greeting, false};
+const struct kind knob_path = {scan_path, show_text, NULL, NULL, false};
+const struct kind knob_suffix = {scan_suffix, show_text, NULL, NULL, false};
+const struct kind knob_flag = {scan_flag, show_flag, NULL, NULL, false};
+const struct kind knob_number = {scan_number, show_number, wrong_number, default_number, false};
+const struct kind knob_seconds = {scan_seconds, show_seconds, wrong_seconds, default_seconds, false};
+const struct kind knob_choice = {scan_choice, show_choice, wrong_choice, default_choice, false};
+const struct kind knob_pairs = {scan_pairs, show_text, NULL, NULL, true};
+const struct kind knob_lists = {scan_lists, show_text, NULL, NULL, true};

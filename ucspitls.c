@@ -27,6 +27,8 @@ static int find_descriptor(const char *name)
 bool ucspitls_find(struct ucspitls *u)
 {
     u->control = find_descriptor("SSLCTLFD");
+    if (u->control < 0)
+        return false;
     u->read = find_descriptor("SSLREADFD");
     u->write = find_descriptor("SSLWRITEFD");
     if (u->read < 0 || u->write < 0)
@@ -71,11 +73,11 @@ static void read_entry(const char *entry, size_t n, struct ucspitls_facts *facts
 
 bool ucspitls_is_on(struct ucspitls_facts *facts)
 {
-    const char *protocol = getenv("SSL_PROTOCOL"), *cipher = getenv("SSL_CIPHER"),
-               *name = getenv("SSL_TLS_SNI_SERVERNAME");
+    const char *protocol = getenv("SSL_PROTOCOL");
 
     if (!protocol)
         return false;
+    const char *cipher = getenv("SSL_CIPHER"), *name = getenv("SSL_TLS_SNI_SERVERNAME");
     keep(facts->protocol, sizeof facts->protocol, protocol, strlen(protocol));
     keep(facts->cipher, sizeof facts->cipher, cipher ? cipher : "", cipher ? strlen(cipher) : 0);
     keep(facts->server_name, sizeof facts->server_name, name ? name : "", name ? strlen(name) : 0);
