@@ -96,7 +96,9 @@ enum delivery_result delivery_begin(struct delivery *d, const struct trace *trac
         return fail(d, "fork");
     size_t n = trace_received(d->header, trace);
     n += trace_listed(d->header + n, trace);
-    qqueue_write(&d->queue, d->header, n, INT64_MAX); /* fits in any pipe; a failure shows later */
+    /* It fits in any pipe. EPIPE: the exit code tells. */
+    if (qqueue_write(&d->queue, d->header, n, INT64_MAX) < 0 && errno != EPIPE)
+        return fail(d, "queue-write");
     return DELIVERY_DONE;
 }
 
