@@ -304,35 +304,37 @@ class Crashes(unittest.TestCase):
                         self.assertEqual(body_of(m), b"Subject: test\n\ntext\n")
 
 
+def check_order(test, calls, dirty=None):
+    """That nothing is said before all is on disk, and its name, too. How often 250 was said; `dirty`: folders that
+    earlier sessions have left so."""
+    dirty, files, same, said = set() if dirty is None else dirty, set(), {}, 0
+    for name, arguments, result, _ in calls:
+        if result.startswith("-") or result == "?":
+            continue
+        fds = re.findall(r"\d+<([^>]*)>", arguments)
+        names = [str(pathlib.Path(fd, n)) for fd, n in zip(fds, re.findall(r'"([^"]*)"', arguments))]
+        if name == "writev":
+            files.add(same.get(fds[0], fds[0]))
+        elif name == "mkdirat" and not names[0].endswith("/tmp"):  # no message is lost with that
+            dirty.add(fds[0])
+        elif name == "fsync":
+            dirty.discard(fds[0])
+            files.discard(same.get(fds[0], fds[0]))
+        elif name == "linkat":
+            same[names[1]] = same.get(names[0], names[0])
+            test.assertRegex(names[1], "/tmp/[^/]+$")
+        elif name in ("renameat", "renameat2"):
+            test.assertNotIn(same.get(names[0], names[0]), files, "shown before it is on disk")
+            dirty.add(str(pathlib.Path(names[1]).parent))
+        elif name == "sendto" and '"250 2.0.0 Ok ' in arguments:
+            test.assertEqual(dirty, set(), "said before it is on disk")
+            said += 1
+    return said
+
+
 @NEEDS_STRACE
 class Order(unittest.TestCase):
-    """The order of the steps is the proof: nothing is said before all is on disk, and its name, too."""
-
-    def check(self, calls, dirty=None):
-        """How often 250 was said; `dirty`: folders that earlier sessions have left so."""
-        dirty, files, same, said = set() if dirty is None else dirty, set(), {}, 0
-        for name, arguments, result, _ in calls:
-            if result.startswith("-") or result == "?":
-                continue
-            fds = re.findall(r"\d+<([^>]*)>", arguments)
-            names = [str(pathlib.Path(fd, n)) for fd, n in zip(fds, re.findall(r'"([^"]*)"', arguments))]
-            if name == "writev":
-                files.add(same.get(fds[0], fds[0]))
-            elif name == "mkdirat" and not names[0].endswith("/tmp"):  # no message is lost with that
-                dirty.add(fds[0])
-            elif name == "fsync":
-                dirty.discard(fds[0])
-                files.discard(same.get(fds[0], fds[0]))
-            elif name == "linkat":
-                same[names[1]] = same.get(names[0], names[0])
-                self.assertRegex(names[1], "/tmp/[^/]+$")
-            elif name in ("renameat", "renameat2"):
-                self.assertNotIn(same.get(names[0], names[0]), files, "shown before it is on disk")
-                dirty.add(str(pathlib.Path(names[1]).parent))
-            elif name == "sendto" and '"250 2.0.0 Ok ' in arguments:
-                self.assertEqual(dirty, set(), "said before it is on disk")
-                said += 1
-        return said
+    """The order of the steps is the proof."""
 
     def test_order(self):
         for to in TO:
@@ -346,7 +348,7 @@ class Order(unittest.TestCase):
                 with self.subTest(to=to, size=size), Place() as place:
                     calls, _, _ = traced(place, (), {"MAILBOXES": place.compile("mailboxes", MAILBOXES)},
                                          conversation)
-                    self.assertEqual(self.check(calls), 2)
+                    self.assertEqual(check_order(self, calls), 2)
                     self.assertEqual(place.stored(), {folder: 2 for folder in FOLDERS[to]})
 
     # What of deep/er/ is there when it is made.
@@ -367,7 +369,7 @@ class Order(unittest.TestCase):
             dirty, said = set(), 0
             for rule in [*rules, []]:
                 calls, replies, _ = traced(place, rule, {"SPOOL": "deep/er/"}, conversation)
-                said += self.check(calls, dirty)
+                said += check_order(self, calls, dirty)
             self.assertEqual((replies, dirty), (["250 ", "250 "], set()))
             self.assertEqual(place.stored(), {"deep/er": said})
             self.assertFalse((place.path / "deep/er/new").stat().st_mode & stat.S_ISVTX)

@@ -2,8 +2,8 @@
 
 Each scenario is run once to learn its calls, and then once for each of them and each fault: an error, an error that
 stays from there on, SIGKILL. A call has one error of those it may have, another in the next scenario, and it comes once
-and stays by turns; SWEEP=all in the environment tries each of them both ways, which takes an hour. As it is, the module
-takes about half a minute on two processors."""
+and stays by turns: 1300 faults, half a minute on two processors. SWEEP=all in the environment tries all errors both
+ways, 4000 faults in a minute and a half."""
 import collections
 import concurrent.futures
 import contextlib
@@ -48,6 +48,8 @@ def faults(calls, shift):
     """The rules for strace, and what they are to be called."""
     for i, (name, which, arguments) in enumerate(calls):
         errors = ERRORS.get(name, ["EIO"])
+        if '".."' in arguments:  # what may not be read is known to have nothing of ours
+            errors = [e for e in errors if e != "EACCES"]
         once = [(e, "") for e in errors]
         staying = [(e, "+") for e in errors if e != "EINTR"]  # nothing is interrupted for ever
         if not ALL:
