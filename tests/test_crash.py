@@ -356,7 +356,7 @@ class Order(unittest.TestCase):
              "all but new": ["tmp", "cur"], "all but tmp": ["new", "cur"]}
 
     def try_making(self, parts, rules):
-        """One session for each rule, which may fail or kill it, in the same folder; then one that must take the message:
+        """One session for each rule, which may fail or kill it, in one folder; then one that must take the message:
         not before all is on disk that any of them has made. How many fsyncs the last session takes."""
         def conversation(s):
             with contextlib.suppress(Gone, OSError):
