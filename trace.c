@@ -85,27 +85,42 @@ size_t trace_mailbox(char *out, const struct trace *t)
     return n;
 }
 
-/* RFC 5322 3.3, in UTC. */
+/* The civil date of a day since 1970. Years are counted from March here, so that a leap day ends one; day 0
+ * is 1 March of year 0, and 400 years have 146097 days. */
+static void find_date(uint64_t day, unsigned *year, unsigned *month, unsigned *of_month)
+{
+    uint64_t era = (day + 719468) / 146097;
+    unsigned rest = (unsigned)((day + 719468) % 146097);
+    unsigned y = (rest - rest / 1460 + rest / 36524 - rest / 146096) / 365;
+    unsigned of_year = rest - (365 * y + y / 4 - y / 100), m = (5 * of_year + 2) / 153;
+
+    *of_month = of_year - (153 * m + 2) / 5 + 1;
+    *month = (m + 2) % 12;
+    *year = (unsigned)era * 400 + y + (m >= 10);
+}
+
+/* RFC 5322 3.3, in UTC. Not by gmtime_r(3): glibc's reads /etc/localtime first, and allocates. */
 static size_t put_date(char *out, time_t when)
 {
-    static const char days[] = "SunMonTueWedThuFriSat", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    struct tm t;
+    static const char days[] = "ThuFriSatSunMonTueWed", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    const uint64_t seconds = when > 0 ? (uint64_t)when : 0, day = seconds / 86400;
+    unsigned year, month, of_month;
     size_t n = 0;
 
-    gmtime_r(&when, &t);
-    n += fmt_strn(out + n, days + 3 * t.tm_wday, 3);
+    find_date(day, &year, &month, &of_month);
+    n += fmt_strn(out + n, days + 3 * (day % 7), 3);
     n += fmt_str(out + n, ", ");
-    n += fmt_ulong(out + n, (unsigned long)t.tm_mday);
+    n += fmt_ulong(out + n, of_month);
     out[n++] = ' ';
-    n += fmt_strn(out + n, months + 3 * t.tm_mon, 3);
+    n += fmt_strn(out + n, months + 3 * month, 3);
     out[n++] = ' ';
-    n += fmt_ulong(out + n, (unsigned long)t.tm_year + 1900);
+    n += fmt_ulong(out + n, year);
     out[n++] = ' ';
-    n += digits_fmt(out + n, (unsigned long)t.tm_hour, 2);
+    n += digits_fmt(out + n, (unsigned long)(seconds / 3600 % 24), 2);
     out[n++] = ':';
-    n += digits_fmt(out + n, (unsigned long)t.tm_min, 2);
+    n += digits_fmt(out + n, (unsigned long)(seconds / 60 % 60), 2);
     out[n++] = ':';
-    n += digits_fmt(out + n, (unsigned long)t.tm_sec, 2);
+    n += digits_fmt(out + n, (unsigned long)(seconds % 60), 2);
     n += fmt_str(out + n, " +0000");
     return n;
 }

@@ -157,6 +157,25 @@ START_TEST(date)
 }
 END_TEST
 
+/* Four centuries and a leap day of the fifth. */
+START_TEST(every_day)
+{
+    char want[128];
+    struct tm t;
+
+    set_up(NULL, "");
+    for (time_t day = 0; day < 400 * 366; day++) {
+        trace.now = day * 86400 + day % 86400;
+        gmtime_r(&trace.now, &t);
+        strftime(want, sizeof want, " %b %Y %H:%M:%S +0000\n", &t);
+        const char *got = strchr(text(trace_received(out, &trace)), ';');
+        char head[32];
+        snprintf(head, sizeof head, "; %.3s, %d", &"SunMonTueWedThuFriSat"[3 * t.tm_wday], t.tm_mday);
+        ck_assert_msg(!strncmp(got, head, strlen(head)) && !strcmp(got + strlen(head), want), "%s", got);
+    }
+}
+END_TEST
+
 START_TEST(mailbox)
 {
     set_up("192.0.2.7", "");
@@ -228,6 +247,7 @@ static void tests(TCase *t)
 {
     tcase_add_loop_test(t, receive, 0, COUNT(received));
     tcase_add_loop_test(t, date, 0, COUNT(dates));
+    tcase_add_test(t, every_day);
     tcase_add_test(t, mailbox);
     tcase_add_test(t, envelope);
     tcase_add_loop_test(t, longest, 1, 2);
