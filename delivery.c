@@ -15,7 +15,7 @@ void delivery_init(struct delivery *d, const char *host, const char *spool_path,
 static bool has_spool(const struct transaction *t)
 {
     for (size_t i = 0; i < t->places; i++)
-        if (!*t->room->place[i])
+        if (!*transaction_place(t, i))
             return true;
     return false;
 }
@@ -51,12 +51,12 @@ static enum delivery_result begin_spool(struct delivery *d, const struct trace *
     struct slice header = {at, 0};
 
     for (size_t i = 0; i < t->places; i++) {
-        if (!*t->room->place[i])
+        if (!*transaction_place(t, i))
             continue;
         if (first)
-            d->copy[d->copies++] = (struct spool_copy){.maildir = t->room->place[i]};
+            d->copy[d->copies++] = (struct spool_copy){.maildir = transaction_place(t, i)};
         else
-            first = t->room->place[i];
+            first = transaction_place(t, i);
     }
     if (first) {
         at += trace_mailbox(at, trace);

@@ -27,8 +27,8 @@ struct delivery {
     struct spool spool;
     struct qqueue queue;
     size_t copies;
-    struct spool_copy copy[TRANSACTION_PLACES];
     char header[TRACE_ROOM];
+    struct spool_copy copy[TRANSACTION_PLACES];
 };
 
 void delivery_init(struct delivery *d, const char *host, const char *spool_path, const char *qmailqueue,

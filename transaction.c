@@ -1,7 +1,5 @@
 #include "transaction.h"
 
-#include <stdint.h>
-
 /* In the arena, for each recipient: its length, the number of its place, its bytes; and where a
  * place was new, before that, the place's bytes and a NUL (length 0 marks them). */
 struct entry {
@@ -33,7 +31,7 @@ static size_t find_place(const struct transaction *t, struct slice place)
 {
     size_t i = 0;
     while (i < t->places &&
-           (strlen(t->room->place[i]) != place.n || memcmp(t->room->place[i], place.p, place.n)))
+           (strlen(transaction_place(t, i)) != place.n || memcmp(transaction_place(t, i), place.p, place.n)))
         i++;
     return i;
 }
@@ -54,7 +52,7 @@ bool transaction_add(struct transaction *t, struct slice recipient, struct slice
         memcpy(at, &e, sizeof e);
         memcpy(at + sizeof e, place.p, place.n);
         at[sizeof e + place.n] = 0;
-        t->room->place[t->places++] = at + sizeof e;
+        t->room->place[t->places++] = (uint32_t)(t->used + sizeof e);
         t->used += place.n + TRANSACTION_ENTRY;
     }
     struct entry e = {(uint16_t)recipient.n, (uint16_t)which};
@@ -76,7 +74,7 @@ bool transaction_next(const struct transaction *t, size_t *at, struct slice *rec
         if (!e.length)
             continue;
         *recipient = (struct slice){p + sizeof e, e.length};
-        *place = t->room->place[e.place];
+        *place = transaction_place(t, e.place);
         return true;
     }
     return false;

@@ -6,6 +6,8 @@
 
 #include "address.h"
 
+#include <stdint.h>
+
 enum {
     TRANSACTION_ARENA = 256 * 1024, /* bytes for all recipients and places */
     TRANSACTION_PLACES = 400,       /* different Maildirs of one message: each takes two descriptors of
@@ -17,9 +19,10 @@ enum {
 
 /* Apart from the rest, so that a session without a message never touches it. */
 struct transaction_room {
-    char sender[ADDRESS_FMT]; /* as address_fmt has it */
+    char sender[ADDRESS_FMT];           /* as address_fmt has it */
+    uint32_t place[TRANSACTION_PLACES]; /* where each begins in the arena: beside its front, so that a
+                                           message with few recipients touches one page of all this */
     char arena[TRANSACTION_ARENA];
-    const char *place[TRANSACTION_PLACES]; /* each a C string */
 };
 
 struct transaction {
@@ -43,6 +46,12 @@ bool transaction_add(struct transaction *t, struct slice recipient, struct slice
 
 /* The recipients in the order they came: start with *at == 0; false at the end. */
 bool transaction_next(const struct transaction *t, size_t *at, struct slice *recipient, const char **place);
+
+/* One of the t->places Maildirs, a C string. */
+static inline const char *transaction_place(const struct transaction *t, size_t i)
+{
+    return t->room->arena + t->room->place[i];
+}
 
 /* Empty for the null reverse-path. */
 static inline struct slice transaction_sender(const struct transaction *t)
