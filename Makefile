@@ -7,11 +7,17 @@ unitdir  ?= $(prefix)/lib/systemd/system
 
 CFLAGS   ?= -O2 -g
 WARN     ?= -Wall -Wextra -Wstrict-prototypes -Wshadow -Wconversion -Wvla
-HARDEN   ?= -fPIE -fstack-protector-strong -fstack-clash-protection -D_FORTIFY_SOURCE=2
+HARDEN   ?= -fPIE $(STACK) -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+# Nor -fcf-protection: Debian's start files have no mark of it, so that no program has, whatever else is compiled with it.
 LDHARDEN ?= -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack
+STACK     = -fstack-protector-strong -fstack-clash-protection $(ZEROED)
 SECTIONS  = -ffunction-sections -fdata-sections
 # libowfat marks functions that write through a pointer as pure: without -Dpure= they are optimized away.
 STD       = -std=c11 -D_POSIX_C_SOURCE=200809L -Dpure=
+
+# Not every compiler has it. It is asked once, when first needed: on a bare machine `make` itself brings it.
+ZEROED = $(eval ZEROED := $(shell $(CC) $(ZERO) -x c -S -o /dev/null /dev/null 2>/dev/null && echo $(ZERO)))$(ZEROED)
+ZERO   = -ftrivial-auto-var-init=zero
 
 # Where the libraries are; tinycdb's <cdb.h> must come before libowfat's, and its archive, too.
 OWFAT_CFLAGS ?=
@@ -80,9 +86,11 @@ $(eval $(call BUILD,build,$$(COMPILE),$$(LDFLAGS) $$(LDHARDEN) $(LINK),$$(CDB_LI
 $(eval $(call BUILD,build/asan,$$(COMPILE) -U_FORTIFY_SOURCE $$(SANITIZE),$$(LDFLAGS) -pie $(LINK),$$(CDB_LIBS) $$(OWFAT_LIBS)))
 
 #: make static     the same programs linked with musl: build/static/postern-*
+# Made for speed. At a place of its own in memory each time (static PIE) a session would cost 1.27 times as much: 410
+# places to relocate, in three more pages. musl has no _FORTIFY_SOURCE.
 MUSLCC ?= musl-gcc
 static: $(PROGRAMS:%=build/static/%)
-$(eval $(call BUILD,build/static,$(MUSLCC) $$(STD) $$(CFLAGS) $$(WARN) -fstack-protector-strong $$(SECTIONS) \
+$(eval $(call BUILD,build/static,$(MUSLCC) $$(STD) $$(CFLAGS) $$(WARN) $$(STACK) $$(SECTIONS) \
   -isystem dep/musl/include/tinycdb -isystem dep/musl/include/libowfat,-static -no-pie $(LINK) \
   -Wl$$(comma)-z$$(comma)noexecstack,dep/musl/libcdb.a dep/musl/libowfat.a,$(filter-out $(DYNAMIC),$(PROGRAMS))))
 $(DYNAMIC:%=build/static/%): build/static/%: build/%
