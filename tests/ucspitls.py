@@ -190,8 +190,7 @@ def garbage(d):
 
 
 def hasty(d):
-    """Answers before it is asked."""
-    d.control.sendall(FACTS)
+    """Has answered before it is asked, and before the program began."""
     readable([d.control], time.monotonic() + LIMIT)
 
 
@@ -283,6 +282,8 @@ class Gated(Inside, Session):
         make, behave = self.how
         self.double = make(socket.socket(fileno=os.dup(ends[0])), behave)
         self.inherit = set(self.double.theirs.values())
+        if behave is hasty:
+            self.double.control.sendall(FACTS)
         super().start(place, ends, before, {**self.double.theirs, **knobs})
         self.double.begin()
         if behave is absent:
