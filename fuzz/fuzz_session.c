@@ -133,6 +133,7 @@ static void prepare(void)
 static void complain(void *context, const char *name, const char *value, const char *why)
 {
     (void)context;
+    (void)value;
     fprintf(stderr, "%s: %s\n", name, why);
     abort();
 }

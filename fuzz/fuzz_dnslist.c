@@ -1,0 +1,93 @@
+/* What an answer of a DNS list means, the first four octets, by the filter in the rest: against the plainest
+ * reading of that, octet by octet of the address. */
+#include "fuzz.h"
+
+#include "dnslist.h"
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static unsigned number_at(const char **p)
+{
+    unsigned n = 0;
+
+    while (is_digit(**p))
+        n = n * 10 + (unsigned)(*(*p)++ - '0');
+    return n;
+}
+
+/* One of four: a number, or numbers and ranges in brackets. The filter is known to be well formed. */
+static bool obvious_octet(const char **p, unsigned octet)
+{
+    bool in_brackets = **p == '[', found = false;
+
+    *p += in_brackets;
+    for (;;) {
+        unsigned low = number_at(p), high = low;
+        if (in_brackets && !strncmp(*p, "..", 2)) {
+            *p += 2;
+            high = number_at(p);
+        }
+        found |= low <= octet && octet <= high;
+        if (!in_brackets || **p != ';')
+            break;
+        ++*p;
+    }
+    *p += in_brackets;
+    return found;
+}
+
+static bool obvious_match(struct slice filter, const unsigned char a[4])
+{
+    char *text = calloc(1, filter.n + 1);
+    bool all = true;
+
+    MUST(text);
+    memcpy(text, filter.p, filter.n);
+    const char *p = text;
+    for (int i = 0; i < 4; i++) {
+        all &= obvious_octet(&p, a[i]);
+        MUST(*p == (i < 3 ? '.' : 0));
+        p += i < 3;
+    }
+    free(text);
+    return all;
+}
+
+/* RFC 5782 2.1 and what lists say about themselves. */
+static enum dnslist_meaning obvious_meaning(const struct dnslist *list, const unsigned char a[4])
+{
+    unsigned rest = (unsigned)a[1] << 16 | (unsigned)a[2] << 8 | a[3];
+
+    if (a[0] != 127 || rest == 255 || rest >> 8 == 0xffff)
+        return DNSLIST_WRONG;
+    if (rest == 1)
+        return DNSLIST_NOTHING;
+    return !list->filter.n || obvious_match(list->filter, a) ? DNSLIST_LISTED : DNSLIST_NOTHING;
+}
+
+static void check_answer(const struct dnslist *list, const unsigned char a[4])
+{
+    MUST(dnslist_read(list, a) == obvious_meaning(list, a));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct dnslists set;
+
+    if (size < 4)
+        return 0;
+    struct slice text = copy_of(data + 4, size - 4);
+    const char *why = dnslist_parse(text, &set);
+    MUST(!why || *why);
+    for (size_t i = 0; !why && i < set.n; i++) {
+        check_answer(&set.list[i], data);
+        check_answer(&set.list[i], (unsigned char[4]){127, 0, data[2] & 1, data[3]});
+        for (unsigned k = 0; k < 256; k++)
+            check_answer(&set.list[i], (unsigned char[4]){127, 0, 0, (unsigned char)k});
+    }
+    drop(text);
+    return 0;
+}
