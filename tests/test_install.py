@@ -322,7 +322,7 @@ class MakeRun(unittest.TestCase):
 
     def serve(self, **knobs):
         command = [str(ROOT / "tools/serve"), "0"]
-        server = Daemon(command, self.place.path, {**os.environ, **knobs})
+        server = Daemon(command, self.place.path, {**os.environ, "ME": "mx.example.net", **knobs})
         self.addCleanup(server.process.stdout.close)
         self.addCleanup(server.stop)
         return server
