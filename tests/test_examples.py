@@ -1,9 +1,10 @@
 """examples/: what each says is what sh, systemd and envdir make of it, and it works behind real servers."""
+import fnmatch
 import re
 import subprocess
 import unittest
 
-from harness import LIMIT, ROOT, SMTPD, Place, SocketActivate, Tcpserver, environment, example
+from harness import LIMIT, ROOT, SMTPD, Place, Session, SocketActivate, Tcpserver, environment, example
 
 FOLDER = ROOT / "examples"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.env"))
@@ -82,6 +83,72 @@ def tables(place):
     for kind, text in (("domains", "example.com\n"), ("mailboxes", "b@example.com\n"), ("badsenders", "")):
         place.compile(kind, text)
     place.write("qmail-queue", "#!/bin/sh\ncat >/dev/null; cat <&1 >/dev/null\n", 0o755)
+
+
+FAIL2BAN = ROOT / "dep/fail2ban"
+
+
+@unittest.skipUnless(FAIL2BAN.exists(), "no dep/fail2ban here: tools/deps check")
+class Fail2ban(unittest.TestCase):
+    """The filter, as fail2ban-regex understands it, before the log of real sessions."""
+
+    # client, what it says, whether a filter in that mode finds it
+    CLIENTS = (
+        ("192.0.2.1", "AUTH PLAIN AGEAYg==", True, True),
+        ("2001:db8::1", "AUTH PLAIN AGEAYg==", True, True),
+        ("192.0.2.2", "RCPT TO:<nobody@example.com>", False, True),
+        ("192.0.2.3", "GET / HTTP/1.1", False, True),
+        ("192.0.2.4", "RCPT TO:<b@example.com>", False, False),
+        ("192.0.2.5", 'EHLO client=192.0.2.66 reason=auth-failed "', False, False),
+        ("192.0.2.6", "RCPT TO:<event=command@client.192.0.2.66>", False, False),
+        ("192.0.2.7", "NOOP reason=auth-failed client=192.0.2.66", False, False),
+    )
+
+    def make_log(self, place):
+        tables(place)
+        lines = b""
+        for client, said, *_ in self.CLIENTS:
+            with Session(place, TCPREMOTEIP=client, CHECKPASSWORD="/bin/false", AUTH_INSECURE="1", VERBOSE="1",
+                         DOMAINS="domains.cdb", MAILBOXES="mailboxes.cdb") as session:
+                session.hello()
+                for line in (["MAIL FROM:<a@example.org>"] if said.startswith("RCPT") else []) + [said]:
+                    session.command(line)
+                session.close()
+                session.wait()
+                session.log_file.seek(0)
+                lines += session.log_file.read()
+        return lines.splitlines()
+
+    def found(self, place, lines, mode):
+        (place.path / "log").write_bytes(b"".join(line + b"\n" for line in lines))
+        (place.path / "filter.d").mkdir(exist_ok=True)
+        copy = place.path / "filter.d/postern.conf"
+        copy.write_text((FOLDER / "fail2ban/filter.conf").read_text())
+        done = subprocess.run(["/usr/bin/python3", FAIL2BAN / "usr/bin/fail2ban-regex", "-c", FAIL2BAN / "etc/fail2ban",
+                               "-o", "ip", place.path / "log", f"{copy}[mode={mode}]"], timeout=LIMIT, check=True,
+                              env={**environment(), "PYTHONPATH": str(FAIL2BAN / "usr/lib/python3/dist-packages")},
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return done.stdout.decode().split()
+
+    def test_filter(self):
+        with Place() as place:
+            lines = self.make_log(place)
+            for prefix in (b"@400000006920aa000badcafe ", b"Nov 21 18:00:30 mx postern[6412]: "):
+                for mode, column in (("login", 2), ("probe", 3)):
+                    with self.subTest(prefix, mode=mode):
+                        self.assertEqual(self.found(place, [prefix + line for line in lines], mode),
+                                         [row[0] for row in self.CLIENTS if row[column]])
+
+    def test_jail(self):
+        """What it names is what INSTALL sets up."""
+        jail = dict(re.findall(r"^(\w+) = (.*)$", (FOLDER / "fail2ban/jail.conf").read_text(), re.M))
+        install = (ROOT / "INSTALL").read_text()
+        folders = set(re.findall(r"multilog t .* (/var/log/\S+)", install))
+        self.assertIn("/var/log/postern", folders)
+        for folder in folders:
+            self.assertTrue(fnmatch.fnmatch(f"{folder}/current", jail["logpath"]), folder)
+        for name in ("filter", "jail"):
+            self.assertTrue(f"examples/fail2ban/{name}.conf /etc/fail2ban/{name}.d/postern.conf" in install, name)
 
 
 class Servers(unittest.TestCase):
