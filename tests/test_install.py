@@ -398,12 +398,12 @@ class MakeRun(unittest.TestCase):
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             with self.subTest(number):
                 server = self.serve()
-                with socket.create_connection(("127.0.0.1", self.port(server)), LIMIT) as client:
-                    self.read_until(server, b"event=connect ")
+                with socket.create_connection(("127.0.0.1", self.port(server)), LIMIT) as client, \
+                     client.makefile("rb") as lines:
+                    self.assertEqual(lines.readline()[:4], b"220 ")
                     server.process.send_signal(number)  # to the shell alone
                     server.said += server.process.communicate(timeout=LIMIT)[0]  # nobody has its output any more
-                    with client.makefile("rb") as lines:
-                        self.assertEqual([line[:4] for line in lines], [b"220 ", b"421 "])
+                    self.assertEqual([line[:4] for line in lines], [b"421 "])
                 self.assertEqual(server.process.returncode, 0)
                 self.assertIn(b"event=close ", server.said)
 
