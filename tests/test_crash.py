@@ -166,7 +166,7 @@ class Faults(unittest.TestCase):
     ERRORS = ["EIO", "ENOSPC", "EDQUOT"]
 
     def knobs(self, place):
-        return {"MAILBOXES": place.compile("mailboxes", MAILBOXES)}
+        return {"MAILBOXES": place.compile("mailboxes", MAILBOXES), "MAXNOOPS": "0"}
 
     def check(self, to, prepared, errors):
         def conversation(s):
