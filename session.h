@@ -67,10 +67,10 @@ struct session {
 
     struct log_room log_room;
     struct wire_room wire_room;
-    char from[SESSION_PATH], to[SESSION_PATH]; /* of the last MAIL and RCPT, as they are logged */
-    struct transaction_room transaction_room;
     struct ucspitls_facts tls_facts;
     char user[TRACE_USER];
+    char from[SESSION_PATH], to[SESSION_PATH]; /* of the last MAIL and RCPT, as they are logged */
+    struct transaction_room transaction_room;
     struct table_room table_room[4];
     struct lists lists;       /* where there are any */
     struct delivery delivery; /* from the first message on */
