@@ -24,9 +24,9 @@ static void warn(const char *name, const char *why)
     dprintf(2, "postern-smtpd: warning: %s: %s\n", name, why);
 }
 
-/* Variables of the other programs, and of others that are like ours. */
+/* Variables of the other programs. */
 static const char *const known[] = {"CERTFILE", "KEYFILE", "CERTDIR", "TLS_MIN",
-                                    "CIPHERS",  "CCAFILE", "USERS",   "USER"};
+                                    "CIPHERS",  "CCAFILE", "USERS"};
 
 /* A variable of the environment, and which one was meant by it. */
 struct misspelt {
@@ -52,6 +52,8 @@ static void check_name(const struct config *c, const char *variable)
     if (n >= sizeof m.name)
         return;
     memcpy(m.name, variable, n);
+    if (!strcmp(m.name, "USER"))
+        return; /* it is there always, and near USERS */
     config_each(c, compare, &m);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         compare(&m, known[i], NULL);
