@@ -245,6 +245,20 @@ class Knobs(unittest.TestCase):
                     self.assertEqual((done.returncode, done.stdout), (100, b""))
                     self.assertRegex(done.stderr.decode(), rf"\Apostern-smtpd: {name}: [ -~]+\n\Z")
 
+    def test_bad_told(self):
+        """The log has the value and what it may be; but no value that may hold a key."""
+        for name, value, error in (("EARLYTALK", "rejct", "none of drop, reject, log, off"),
+                                   ("MAXRCPTS", "many more", "not a number from 0 to 1099511627776"),
+                                   ("SMTPGREETING", "a\nevent=message", "not printable ASCII"),
+                                   ("DNSBL", "key..bl.example", "bad zone")):
+            with self.subTest(name), Place() as place, Session(place, **{name: value}) as s:
+                self.assertEqual(s.reply(), "421 4.3.5 Misconfigured")
+                s.close()
+                self.assertEqual(s.wait(), 100)
+                event = s.log().one("config")
+                self.assertEqual((event["variable"], event.get("value"), event["error"]),
+                                 (name, None if name == "DNSBL" else value, error))
+
     def test_nowhere(self):
         """No place for mail is a mistake in the configuration, too."""
         with Place() as place, Session(place, SPOOL=None) as s:
@@ -395,6 +409,16 @@ class Shown(unittest.TestCase):
                         continue
                     self.assertEqual((done.returncode, done.stderr.decode()),
                                      (111, f"postern-smtpd: {knob.upper()}: x.cdb: a table of {kind}, not of {knob}\n"))
+
+    def test_lists_of_another_kind(self):
+        with Place() as place:
+            done = show(place, DNSBL="bl.example", DNSBL_SICK=place.compile("domains", "bl.example\n", "x"))
+            self.assertEqual((done.returncode, done.stderr.decode()),
+                             (111, "postern-smtpd: DNSBL_SICK: x.cdb: a table of domains, not of lists\n"))
+            place.write("sick.cdb", one_record(b"", b"lists"))
+            done = show(place, DNSBL="bl.example", DNSBL_SICK="sick.cdb")
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+            self.assertIn(b"# DNSBL_SICK: 0 entries\n", done.stdout)
 
     def test_table_without_a_word(self):
         """Older tables have none, and those of other compilers."""
