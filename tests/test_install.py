@@ -16,7 +16,7 @@ import unittest
 from pathlib import Path
 
 import tlschain
-from harness import BUILD, CDB, LIMIT, ROOT, Place, Server, SocketActivate
+from harness import BUILD, CDB, LIMIT, ROOT, Place, Server, SocketActivate, await_that
 
 INSTALL = (ROOT / "INSTALL").read_text()
 SCRIPTS = [re.sub("^    ", "", block, flags=re.M)
@@ -267,6 +267,43 @@ class RunScripts(unittest.TestCase):
 
     def test_port_465(self):
         self.check_submission(465, "first")
+
+    def test_mail_for_others_goes_to_sendmail(self):
+        """By the commands of INSTALL 13."""
+        commands = re.search(r"((?:    .*\n)*    echo QMAILQUEUE=.*\n)", INSTALL)[1].replace("sudo ", "")
+        with Installed() as place:
+            commands = place.here(commands.replace("/usr/local/bin", str(place.path)))
+            subprocess.run(["sh", "-euc", commands], cwd=ROOT, check=True, timeout=LIMIT)
+            place.write("sendmail", "#!/bin/sh\necho \"$@\" >$0.words\ncat >$0.message\n", 0o755)
+            (place.etc / "submission/SENDMAIL").write_text(f"{place.path}/sendmail\n")
+            server, port = self.start(place, script("postern-tls", " 0 587 "))
+            send(port, "starttls", "alice@example.com", to="c@example.org")
+            server.stop()
+            self.assertEqual(place.read("sendmail.words"), b"-i -f a@example.org -- c@example.org\n")
+            self.assertTrue(place.read("sendmail.message").endswith(b"\n\nhello\n"))
+            self.assertRegex((place.etc / "submission.env").read_text(), "(?m)^QMAILQUEUE=/.*/sendmail-queue$")
+
+    def test_removal(self):
+        """Of services that supervise has just begun to end."""
+        commands = re.search(r"((?:    .*\n)*        svc -dx .*\n(?:    .*\n)*)", INSTALL)[1]
+        with Place() as place:
+            services = place.path / "service"
+            for name in ("postern", "smtps"):
+                for folder in (services / name, services / name / "log"):
+                    folder.mkdir(parents=True)
+                    place.write(folder / "run", "#!/bin/sh\ntrap 'sleep 1; exit' TERM\nwhile :; do sleep 0.1; done\n",
+                                0o755)
+            scan = subprocess.Popen(["svscan", services], stdin=subprocess.DEVNULL, start_new_session=True)
+            try:
+                for name in ("postern", "smtps"):
+                    for folder in (services / name, services / name / "log"):
+                        await_that(lambda: not subprocess.call(["svok", folder]), folder)
+                subprocess.run(["sh", "-euc", commands.replace("/etc/service", str(services))], check=True,
+                               timeout=LIMIT)
+                self.assertEqual(list(services.iterdir()), [])
+            finally:
+                os.killpg(scan.pid, signal.SIGTERM)
+                scan.wait(LIMIT)
 
     def test_mail_for_others_is_not_swallowed(self):
         """INSTALL 12: without a queue program and SPOOL."""
