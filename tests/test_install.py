@@ -301,6 +301,9 @@ class RunScripts(unittest.TestCase):
                 subprocess.run(["sh", "-euc", commands.replace("/etc/service", str(services))], check=True,
                                timeout=LIMIT)
                 self.assertEqual(list(services.iterdir()), [])
+                left = Path(f"/proc/{scan.pid}/task/{scan.pid}/children").read_text().split()
+                states = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in left]
+                self.assertEqual(set(states) - {"Z"}, set())
             finally:
                 os.killpg(scan.pid, signal.SIGTERM)
                 scan.wait(LIMIT)
