@@ -141,14 +141,16 @@ class Knobs(unittest.TestCase):
             if found := bounds(name):
                 self.assertIn(found[1], text, name)
 
-    def test_readme_has_each_with_its_default(self):
+    def test_readme_has_some_with_their_defaults(self):
         rows = dict(re.findall(r"^\| `([A-Z_]+)` \|.*\| (.*) \|$", read("README.md"), re.M))
-        self.assertEqual(sorted(rows), sorted(knobs()))
-        for name, preset in knobs().items():
+        self.assertEqual(len(rows), 10)
+        self.assertIn(f"has all {len(knobs())}.", read("README.md"))
+        for name in rows:
+            preset = knobs()[name]
             if preset is not None:
                 self.assertEqual(rows[name].strip("`"), preset, name)
             elif name != "ME":
-                self.assertRegex(rows[name], "^(unset|0$)", name)
+                self.assertRegex(rows[name], "^unset", name)
 
     def test_all_are_seen(self):
         self.assertGreater(len(knobs()), 35)
