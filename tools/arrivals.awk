@@ -32,7 +32,7 @@ function place(id,    part, process, i, command, file) {
 		return ""
 	for (i = 1; i <= length(part[1]); i++)
 		process = (process * 36 + index("0123456789abcdefghijklmnopqrstuvwxyz", substr(part[1], i, 1)) - 1) % 4194304
-	command = "find \"$SPOOL/new/\" -name '*P" process "_" part[2] ".*' 2>/dev/null"
+	command = "for f in \"$SPOOL/new/\"*P" process "_" part[2] ".*; do printf '%s\\n' \"$f\"; done"
 	while ((command | getline file) > 0)
 		if (read_message(file, part[1]))
 			break
