@@ -120,23 +120,25 @@ static int make_maildir(const char *path)
     return r;
 }
 
-static int open_part(struct maildir *m, const char *part)
+static int open_tmp(struct maildir *m)
 {
     size_t n = strlen(m->path);
 
-    memcpy(m->path + n, part, strlen(part) + 1);
-    int fd = openat(AT_FDCWD, m->path, OPEN_DIR); /* musl's open() sets CLOEXEC once more */
+    memcpy(m->path + n, "/tmp", 5);
+    int fd = openat(AT_FDCWD, m->path, OPEN_DIR | O_NOFOLLOW); /* musl's open() sets CLOEXEC once more */
     m->path[n] = 0;
     return fd;
 }
 
+/* new/ is opened beside tmp/, and neither is a symbolic link. Otherwise whoever may write into one Maildir
+ * could lead into another what stands in her tmp/. */
 static int try_open(struct maildir *m, bool marked_too)
 {
     struct stat st;
 
-    m->tmp = open_part(m, "/tmp");
+    m->tmp = open_tmp(m);
     if (m->tmp >= 0)
-        m->fresh = open_part(m, "/new");
+        m->fresh = openat(m->tmp, "../new", OPEN_DIR | O_NOFOLLOW);
     if (m->fresh >= 0 && !fstat(m->fresh, &st)) {
         m->device = st.st_dev;
         m->inode = st.st_ino;

@@ -451,6 +451,24 @@ static void m_new_is_file(void)
     make_file("m/new");
 }
 
+/* Somebody else's Maildir, into which this one leads. */
+static void make_v(void)
+{
+    ck_assert(!mkdir("m", 0700) && !mkdir("v", 0700) && !mkdir("v/tmp", 0700) && !mkdir("v/new", 0700));
+}
+
+static void m_tmp_is_link(void)
+{
+    make_v();
+    ck_assert(!mkdir("m/new", 0700) && !symlink("../v/tmp", "m/tmp"));
+}
+
+static void m_new_is_link(void)
+{
+    make_v();
+    ck_assert(!mkdir("m/tmp", 0700) && !symlink("../v/new", "m/new"));
+}
+
 static void c_is_file(void)
 {
     make_file("c");
@@ -508,6 +526,8 @@ static const struct {
     {"dangling", m_dangles, NULL, 10, 0, BEGIN, ENOENT, "cannot be made"},
     {"tmp a file", m_tmp_is_file, NULL, 10, 0, BEGIN, ENOTDIR, "no Maildir"},
     {"new a file", m_new_is_file, NULL, 10, 0, BEGIN, ENOTDIR, "no Maildir"},
+    {"tmp a link", m_tmp_is_link, NULL, 10, 0, BEGIN, ENOTDIR, "it leads into another Maildir"},
+    {"new a link", m_new_is_link, NULL, 10, 0, BEGIN, ENOTDIR, "it leads into another Maildir"},
     {"no descriptors", limit_files, NULL, 10, 0, BEGIN, EMFILE, "cannot be opened"},
     {"full", limit_file_size, NULL, 30000, 0, WRITE, EFBIG, "half a message is none"},
     {"full at commit", NULL, NULL, 0, 0, COMMIT, EFBIG, "a header alone is written there"},
