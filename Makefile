@@ -35,7 +35,7 @@ postern-smtpd   = smtpd review why serve content envelope auth starttls door pac
 postern-cdb     = mkcdb cdbmake lines replace entry pwhash place address command ip about
 postern-dnsbl   = dnsblq dnsbl dnslist replace log command ip about deadline
 postern-checkpw = checkpw table place address log ip about deadline
-postern-tls     = tls ucspitls user log about deadline
+postern-tls     = tls ucspitls await user log about deadline
 postern-tlsio   = tlsio tlscheck tunnel await report tlsctx cert tlserr tlsconf log about deadline
 # AddressSanitizer has a crypt_r of its own that calls the real one: without it -lcrypt would seem not to be needed.
 postern-checkpw_LIBS = $(CDB_LIBS) $(OWFAT_LIBS) -Wl,--no-as-needed $(CRYPT_LIBS)

@@ -88,9 +88,9 @@ bool child_wait(struct child *c, int *status, instant until, int64_t grace)
             c->pid = 0;
             return true;
         }
-        if (r < 0 && errno != EINTR)
-            return false;
-        if (!await_child(until))
+        if (r < 0 && errno == EINTR)
+            continue; /* the child's end may have been the signal */
+        if (r < 0 || !await_child(until))
             return false;
     }
 }

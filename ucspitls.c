@@ -1,8 +1,9 @@
 #include "ucspitls.h"
 
+#include "await.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -125,11 +126,12 @@ int ucspitls_hear(const struct ucspitls *u, instant until, struct ucspitls_facts
 
     memset(facts, 0, sizeof *facts);
     while (!answer.done) {
-        int left = deadline_left_ms(until, deadline_now());
         struct pollfd p = {.fd = u->control, .events = POLLIN};
-        if (!left)
+        if (deadline_now() >= until)
             return fail(ETIMEDOUT);
-        if (poll(&p, 1, left) < 0)
+        if (await_stopped())
+            return fail(EINTR);
+        if (await_poll(&p, 1, until) < 0)
             return -1;
         /* All three descriptors may be one: what is behind the answer must stay. */
         ssize_t r = p.revents ? recv(u->control, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT) : 0;
