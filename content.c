@@ -197,7 +197,7 @@ const struct reply *content_data(struct session *s, struct slice argument)
         .helo = session_helo(s),
         .lists = {listed, lists_hits(s, listed, sizeof listed)},
         .transaction = t,
-        .now = time(NULL),
+        .now = (time_t)(deadline_wall() / SECOND),
     };
     instant start = deadline_now();
     enum delivery_result result = delivery_begin(&s->delivery, &trace);

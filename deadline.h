@@ -1,4 +1,4 @@
-/* deadline: monotonic now, time left, the earlier of two.
+/* deadline: monotonic now, time left, the earlier of two; and the wall clock, for names and dates.
  *
  * An instant is nanoseconds on CLOCK_MONOTONIC; the wall clock may jump, this does not. */
 #ifndef POSTERN_DEADLINE_H
@@ -11,6 +11,9 @@ typedef int64_t instant;
 #define SECOND INT64_C(1000000000)
 
 instant deadline_now(void);
+
+/* Nanoseconds since 1970, by the wall clock. */
+int64_t deadline_wall(void);
 
 /* The instant `length` nanoseconds after `from`, both >= 0; saturates instead of overflowing. */
 instant deadline_after(instant from, int64_t length);

@@ -4,18 +4,14 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Seconds since 1970 and the process id, in base 36: short, and unique on this host. */
 static void make_id(char id[SESSION_ID])
 {
-    struct timespec t;
     char digits[16];
     size_t n = 0;
-
-    clock_gettime(CLOCK_REALTIME, &t);
-    uint64_t number = (uint64_t)t.tv_sec << 22 | (uint64_t)(getpid() & 0x3fffff);
+    uint64_t number = (uint64_t)(deadline_wall() / SECOND) << 22 | (uint64_t)(getpid() & 0x3fffff);
     for (; number; number /= 36)
         digits[n++] = "0123456789abcdefghijklmnopqrstuvwxyz"[number % 36];
     while (n)

@@ -1,5 +1,6 @@
 #include "spool.h"
 
+#include "deadline.h"
 #include "digits.h"
 
 #include <errno.h>
@@ -7,7 +8,6 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <fmt.h>
@@ -24,13 +24,12 @@ void spool_init(struct spool *s, const char *host)
  * name, or ends one, is written in octal. */
 static void name_message(struct spool *s)
 {
-    struct timespec t;
+    const uint64_t now = (uint64_t)deadline_wall() / 1000; /* microseconds */
     char *p = s->base;
 
-    clock_gettime(CLOCK_REALTIME, &t);
-    p += fmt_ulonglong(p, (unsigned long long)t.tv_sec);
+    p += fmt_ulonglong(p, now / 1000000);
     p += fmt_str(p, ".M");
-    p += digits_fmt(p, (unsigned long)t.tv_nsec / 1000, 6);
+    p += digits_fmt(p, (unsigned long)(now % 1000000), 6);
     p += fmt_str(p, "P");
     p += fmt_ulong(p, (unsigned long)s->process);
     p += fmt_str(p, "_");

@@ -82,15 +82,16 @@ static bool wait_for(int fd, short events, instant until)
     return false;
 }
 
-/* Reads at least one byte to `buf`, waiting until `until`. 0 with w->end set when none came. */
-static size_t fill(struct wire *w, char *buf, size_t room, instant until)
+/* Reads at least one byte to `buf`, waiting until *until, which becomes what patience and the session allow
+ * where that is earlier. 0 with w->end set when none came. */
+static size_t fill(struct wire *w, char *buf, size_t room, instant *until)
 {
     instant now = deadline_now();
 
-    until = deadline_earlier(deadline_earlier(until, w->limit), deadline_after(now, w->patience));
-    bool kernel_waits = w->in_is_socket && until - now >= KERNEL_WAIT;
+    *until = deadline_earlier(deadline_earlier(*until, w->limit), deadline_after(now, w->patience));
+    bool kernel_waits = w->in_is_socket && *until - now >= KERNEL_WAIT;
     while (w->end == WIRE_OPEN) {
-        if (!kernel_waits && !wait_for(w->in, POLLIN, until)) {
+        if (!kernel_waits && !wait_for(w->in, POLLIN, *until)) {
             end(w, WIRE_TIMEOUT);
             break;
         }
@@ -176,9 +177,8 @@ int wire_line(struct wire *w, struct slice *line)
 {
     char *const base = w->room->in + WIRE_HEADROOM;
     bool too_long = false;
-    size_t seen = 0; /* of what is buffered: known to hold no line end */
-    instant until =
-        INT64_MAX; /* for the line, from the first wait on: a few bytes now and then earn no more */
+    size_t seen = 0;           /* of what is buffered: known to hold no line end */
+    instant until = INT64_MAX; /* for the whole line, from the first wait on */
 
     if (w->end == WIRE_STOPPED || w->end == WIRE_TIMEOUT)
         return -1; /* whatever is buffered */
@@ -204,9 +204,7 @@ int wire_line(struct wire *w, struct slice *line)
         if (w->next != base)
             w->next = memmove(base, w->next, w->have);
         wire_flush(w);
-        if (until == INT64_MAX)
-            until = deadline_after(deadline_now(), w->patience);
-        size_t got = fill(w, base + w->have, WIRE_IN - w->have, until);
+        size_t got = fill(w, base + w->have, WIRE_IN - w->have, &until);
         if (!got)
             return -1;
         w->have += got;
@@ -218,7 +216,7 @@ int wire_chunk(struct wire *w, instant limit, char **bytes, size_t *n)
     if (!w->have) {
         wire_flush(w);
         w->next = w->room->in + WIRE_HEADROOM;
-        w->have = fill(w, w->next, WIRE_IN, limit);
+        w->have = fill(w, w->next, WIRE_IN, &limit);
         if (!w->have)
             return -1;
     }
@@ -243,13 +241,20 @@ void wire_forget(struct wire *w)
         explicit_bzero(behind, (size_t)(end - behind));
 }
 
+static instant write_limit(const struct wire *w)
+{
+    return deadline_earlier(deadline_after(deadline_now(), w->patience), w->limit);
+}
+
 /* Writes all of it, or ends the session. */
 static void write_all(struct wire *w, const char *p, size_t n)
 {
-    instant until = deadline_earlier(deadline_after(deadline_now(), w->patience), w->limit);
+    instant until = 0; /* most of the time nobody waits */
 
     while (n && w->end != WIRE_LOST) {
         ssize_t r;
+        if (!until && !w->out_is_socket)
+            until = write_limit(w);
         if (w->out_is_socket) {
             r = send(w->out, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
             if (r < 0 && errno == ENOTSOCK) {
@@ -268,6 +273,8 @@ static void write_all(struct wire *w, const char *p, size_t n)
             n -= (size_t)r;
             w->bytes_out += (uint64_t)r;
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            if (!until)
+                until = write_limit(w);
             if (!wait_for(w->out, POLLOUT, until))
                 w->end = WIRE_LOST;
         } else if (errno != EINTR) {

@@ -1,6 +1,8 @@
 #include "deadline.h"
 #include "tests/unit.h"
 
+#include <time.h>
+
 static const struct {
     const char *name;
     instant at, now;
@@ -39,8 +41,23 @@ START_TEST(now_moves)
 }
 END_TEST
 
+/* The clocks that the C library reads, wherever it asks. */
+START_TEST(clocks)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    instant before = (instant)t.tv_sec * SECOND + t.tv_nsec, now = deadline_now();
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    ck_assert(before <= now && now <= (instant)t.tv_sec * SECOND + t.tv_nsec);
+    int64_t wall = deadline_wall() / SECOND;
+    ck_assert_msg(llabs(wall - (int64_t)time(NULL)) <= 2, "seconds since 1970");
+}
+END_TEST
+
 static void tests(TCase *t)
 {
+    tcase_add_test(t, clocks);
     tcase_add_loop_test(t, left_ms, 0, COUNT(left));
     tcase_add_test(t, after_saturates);
     tcase_add_test(t, now_moves);
