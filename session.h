@@ -71,9 +71,9 @@ struct session {
     char user[TRACE_USER];
     char from[SESSION_PATH], to[SESSION_PATH]; /* of the last MAIL and RCPT, as they are logged */
     struct transaction_room transaction_room;
-    struct table_room table_room[4];
     struct lists lists;       /* where there are any */
     struct delivery delivery; /* from the first message on */
+    struct table_room table_room[4];
 };
 
 /* A fresh session on descriptors in and out, with s->config, s->client and s->log in place and all else zero.
