@@ -112,7 +112,7 @@ def session(bench):
     cost = bench.in_turn([NULL, PRODUCT, PRODUCT_GLIBC, f"{BIN}/empty", f"{BIN}/empty-dynamic"], measure,
                          bench.short_rounds)
     add = bench.table.add
-    add("CPU, static build", "us", cost[PRODUCT], cost[NULL], Goal("ratio", "<=", 1.15), "smtpnull")
+    add("CPU, static build", "us", cost[PRODUCT], cost[NULL], Goal("ratio", "<=", 1.05), "smtpnull")
     add("CPU, glibc build", "us", cost[PRODUCT_GLIBC], cost[NULL], None, "smtpnull")
     add("CPU, static build against an empty program", "us", cost[PRODUCT], cost[f"{BIN}/empty"], None, "static")
     add("CPU, glibc build against an empty program", "us", cost[PRODUCT_GLIBC], cost[f"{BIN}/empty-dynamic"], None,
@@ -429,8 +429,8 @@ def mail_cell(bench, block, messages, clients):
                          bench.mail_rounds)
     case = f"{messages} a session, {clients} client" + ("s" if clients > 1 else "")
     rates, cpu = ({program: [run[i] for run in runs[program]] for program in runs} for i in (0, 1))
-    bench.table.add(f"rate, {case}", "/s", rates[PRODUCT], rates[SPOOL], Goal("ratio", ">=", 0.9), "smtpspool")
-    bench.table.add(f"CPU per message, {case}", "us", cpu[PRODUCT], cpu[SPOOL], Goal("ratio", "<=", 1.15), "smtpspool")
+    bench.table.add(f"rate, {case}", "/s", rates[PRODUCT], rates[SPOOL], Goal("ratio", ">=", 0.95), "smtpspool")
+    bench.table.add(f"CPU per message, {case}", "us", cpu[PRODUCT], cpu[SPOOL], Goal("ratio", "<=", 1.10), "smtpspool")
 
 
 def files_are_slow(spool):
