@@ -86,7 +86,7 @@ static const struct kind tls_use = {scan_tls_use, show_tls_use, wrong_tls_use, d
 
 #define PLAIN(name, kind, member)                                                                            \
     {                                                                                                        \
-        name, &kind, FIELD(member), 0, 0, 0, NULL, NULL                                                      \
+        name, (kind), FIELD(member), 0, 0, 0, NULL, NULL                                                     \
     }
 #define NUMBER(name, member, preset, low, high)                                                              \
     {                                                                                                        \
@@ -98,7 +98,7 @@ static const struct kind tls_use = {scan_tls_use, show_tls_use, wrong_tls_use, d
     }
 #define CHOICE(name, kind, member, preset, words)                                                            \
     {                                                                                                        \
-        name, &kind, FIELD(member), preset, 0, 0, words, NULL                                                \
+        name, (kind), FIELD(member), preset, 0, 0, words, NULL                                               \
     }
 #define GREETING(name, member, preset)                                                                       \
     {                                                                                                        \
@@ -107,15 +107,15 @@ static const struct kind tls_use = {scan_tls_use, show_tls_use, wrong_tls_use, d
 
 /* A new knob is one row here, one field in struct config, one paragraph in postern-smtpd(8). */
 static const struct knob knobs[] = {
-    PLAIN("ME", knob_host, me),
+    PLAIN("ME", &knob_host, me),
     GREETING("SMTPGREETING", greeting, "ESMTP Postern"),
-    PLAIN("DOMAINS", knob_path, domains),
-    PLAIN("MAILBOXES", knob_path, mailboxes),
-    PLAIN("BADSENDERS", knob_path, badsenders),
-    PLAIN("RELAYCLIENT", knob_suffix, relayclient),
-    PLAIN("SPOOL", knob_path, spool),
-    PLAIN("DISCARD", knob_flag, discard),
-    PLAIN("QMAILQUEUE", knob_path, qmailqueue),
+    PLAIN("DOMAINS", &knob_path, domains),
+    PLAIN("MAILBOXES", &knob_path, mailboxes),
+    PLAIN("BADSENDERS", &knob_path, badsenders),
+    PLAIN("RELAYCLIENT", &knob_suffix, relayclient),
+    PLAIN("SPOOL", &knob_path, spool),
+    PLAIN("DISCARD", &knob_flag, discard),
+    PLAIN("QMAILQUEUE", &knob_path, qmailqueue),
     NUMBER("DATABYTES", databytes, 26214400, 0, LIMIT),
     SECONDS("TIMEOUT", timeout, 300, 1, 86400),
     SECONDS("SESSION_TIMEOUT", session_timeout, 3600, 1, 864000),
@@ -126,27 +126,27 @@ static const struct knob knobs[] = {
     NUMBER("MAXRCPTS", maxrcpts, 100, 0, LIMIT),
     NUMBER("MAXMSGS", maxmsgs, 100, 0, LIMIT),
     NUMBER("MAXHOPS", maxhops, 100, 0, LIMIT),
-    CHOICE("BARELF", knob_choice, barelf, BARELF_NORMALIZE, barelfs),
+    CHOICE("BARELF", &knob_choice, barelf, BARELF_NORMALIZE, barelfs),
     SECONDS("GREETDELAY", greetdelay, 0, 0, 3600),
     SECONDS("ERRORDELAY", errordelay, 0, 0, 3600),
     NUMBER("TARPITCOUNT", tarpitcount, 0, 0, LIMIT),
     SECONDS("TARPITDELAY", tarpitdelay, 5, 0, 3600),
-    CHOICE("EARLYTALK", knob_choice, earlytalk, EARLYTALK_REJECT, earlytalks),
-    CHOICE("UCSPITLS", tls_use, ucspitls, TLS_NEVER, tls_uses),
-    PLAIN("CHECKPASSWORD", knob_path, checkpassword),
+    CHOICE("EARLYTALK", &knob_choice, earlytalk, EARLYTALK_REJECT, earlytalks),
+    CHOICE("UCSPITLS", &tls_use, ucspitls, TLS_NEVER, tls_uses),
+    PLAIN("CHECKPASSWORD", &knob_path, checkpassword),
     NUMBER("MAXAUTHS", maxauths, 3, 0, LIMIT),
-    PLAIN("AUTH_INSECURE", knob_flag, auth_insecure),
-    PLAIN("AUTH_REQUIRED", knob_flag, auth_required),
-    PLAIN("RWL", knob_lists, rwl),
-    PLAIN("DNSBL", knob_lists, dnsbl),
+    PLAIN("AUTH_INSECURE", &knob_flag, auth_insecure),
+    PLAIN("AUTH_REQUIRED", &knob_flag, auth_required),
+    PLAIN("RWL", &knob_lists, rwl),
+    PLAIN("DNSBL", &knob_lists, dnsbl),
     NUMBER("DNSBL_THRESHOLD", dnsbl_threshold, 1, 1, 32000),
     SECONDS("DNSBL_TIMEOUT", dnsbl_timeout, 5, 0, 60),
-    CHOICE("DNSBL_ACTION", knob_choice, dnsbl_action, DNSBL_REJECT, actions),
-    PLAIN("DNSBL_SHOW", knob_pairs, dnsbl_show),
-    PLAIN("DNSBL_SICK", knob_path, dnsbl_sick),
-    PLAIN("RBLSMTPD", knob_suffix, rblsmtpd),
-    PLAIN("REFUSE", refusal, refuse),
-    PLAIN("VERBOSE", knob_flag, verbose),
+    CHOICE("DNSBL_ACTION", &knob_choice, dnsbl_action, DNSBL_REJECT, actions),
+    PLAIN("DNSBL_SHOW", &knob_pairs, dnsbl_show),
+    PLAIN("DNSBL_SICK", &knob_path, dnsbl_sick),
+    PLAIN("RBLSMTPD", &knob_suffix, rblsmtpd),
+    PLAIN("REFUSE", &refusal, refuse),
+    PLAIN("VERBOSE", &knob_flag, verbose),
 };
 
 enum { KNOBS = sizeof knobs / sizeof *knobs };
