@@ -117,15 +117,18 @@ static void accept_user(struct session *s, const struct mechanism *m, struct sli
     log_end(&s->log);
 }
 
-/* Whose password was wrong, for the log: only what came as the name, and little of one that is none. */
+/* Whose password was wrong, for the log: only what came as the name, and little of one that is none. Name and
+ * password come as one where a client has AUTH LOGIN say what AUTH PLAIN would: with a NUL between; or what
+ * HTTP would: with a colon. */
 static void note_failure(struct session *s, struct slice user)
 {
-    const char *space = user.n ? memchr(user.p, ' ', user.n) : NULL;
+    static const char behind[] = " \t\r\n:"; /* and NUL */
+    size_t n = 0;
 
-    if (space)
-        user.n = (size_t)(space - user.p);
-    s->tried_len = user.n < TRIED_MOST ? user.n : TRIED_MOST;
-    memcpy(s->user, user.p, s->tried_len);
+    while (n < user.n && n < TRIED_MOST && !memchr(behind, user.p[n], sizeof behind))
+        n++;
+    s->tried_len = n;
+    memcpy(s->user, user.p, n);
 }
 
 static const struct reply *check(struct session *s, const struct mechanism *m, const struct attempt *a)

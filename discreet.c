@@ -83,9 +83,11 @@ struct slice discreet_text(struct slice text)
     return text;
 }
 
-static bool is_end(char c)
+/* A query, or what stands before the name of a host: http://user:password@host */
+static bool is_end(struct slice rest)
 {
-    return c == '\r' || c == '\n' || c == '?';
+    return *rest.p == '\r' || *rest.p == '\n' || *rest.p == '?' ||
+           (*rest.p == ':' && memchr(rest.p, '@', rest.n));
 }
 
 struct slice discreet_foreign(struct slice text)
@@ -93,7 +95,9 @@ struct slice discreet_foreign(struct slice text)
     const bool has_lines = text.n && is_letter(*text.p);
     size_t n = 0, word;
 
-    for (; n < text.n && !(has_lines && is_end(text.p[n])); n++)
+    if (!has_lines && text.n > DISCREET_BYTES)
+        text.n = DISCREET_BYTES;
+    for (; n < text.n && !(has_lines && is_end(slice_after(text, n))); n++)
         if ((word = announcement(slice_after(text, n))))
             return (struct slice){text.p, n + word};
     return (struct slice){text.p, n};

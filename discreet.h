@@ -7,7 +7,10 @@
 
 #include "slice.h"
 
-enum { DISCREET_VERB = 16 /* letters of an unknown verb */ };
+enum {
+    DISCREET_VERB = 16, /* letters of an unknown verb */
+    DISCREET_BYTES = 16 /* octets of what is no text: MQTT has its password behind them */
+};
 
 /* What may be logged is always a first part of what was said. */
 
@@ -21,8 +24,8 @@ struct slice discreet_text(struct slice text);
 /* Up to a word by itself, between blanks, that announces a password. */
 struct slice discreet_words(struct slice text);
 
-/* Of what is not SMTP: up to where a password is announced; of text only the first line, and no query behind a
- * question mark. */
+/* Of what is not SMTP: up to where a password is announced; of text only the first line, no query behind a
+ * question mark, and nothing behind a colon where an `@` follows; of anything else DISCREET_BYTES. */
 struct slice discreet_foreign(struct slice text);
 
 /* The line announces a password, within other words, too: what follows may be one. */

@@ -244,7 +244,8 @@ class Nowhere(unittest.TestCase):
     def test_log_name(self):
         """Who failed is logged: what came as the name, and little of it."""
         for user, shown in ((USER, USER), ("a" * 64, "a" * 64), ("a" * 65, "a" * 64), ("alice secret", "alice"),
-                            (" alice", ""), ("a\x1bb\xe9", "a\x1bb\xc3\xa9")):
+                            (" alice", ""), ("a\x1bb\xe9", "a\x1bb\xc3\xa9"), ("alice:secret", "alice"),
+                            ("alice\tsecret", "alice"), ("alice\nsecret", "alice")):
             for how in ("plain", "login", "trouble", "authzid"):
                 knobs = {"CHECKPASSWORD": "./missing"} if how == "trouble" else {}
                 with self.subTest(user, how=how), Checked() as place, place.session(**knobs) as s:
@@ -258,6 +259,15 @@ class Nowhere(unittest.TestCase):
                     failed, malformed = s.log().events("command", verb="AUTH")
                     self.assertEqual(failed.get("user", ""), shown)
                     self.assertNotIn("user", malformed)
+
+    def test_log_name_of_another_mechanism(self):
+        """AUTH LOGIN with what AUTH PLAIN would say: the password comes within the name."""
+        for user, shown in ((f"\0{USER}\0{PASSWORD}", ""), (f"{USER}\0{PASSWORD}", USER), (f"{USER}:{PASSWORD}", USER)):
+            with self.subTest(user), Checked() as place, place.session() as s:
+                s.hello()
+                login(s, user, PASSWORD, 535)
+                s.quit()
+                self.assertEqual(s.log().one("command").get("user", ""), shown)
 
     def test_not_dumpable(self):
         """Where a password may come there is no core from the start: what is not dumpable belongs to root in /proc."""

@@ -77,6 +77,11 @@ static const struct row foreigners[] = {
     LINE("SSH-2.0-x\r\n", "SSH-2.0-x", "a banner"),
     LINE("\x16\x03\x01\n?", "\x16\x03\x01\n?", "bytes have no lines"),
     LINE("\x16\x03passsecret", "\x16\x03pass", "but words"),
+    LINE("GET http://alice:secret@a.example/ HTTP/1.1", "GET http", "a name and a password before a host's"),
+    LINE("CONNECT alice:secret@a.example:80 HTTP/1.1", "CONNECT alice", "likewise"),
+    LINE("CONNECT mx.example.com:25 HTTP/1.1", "CONNECT mx.example.com:25 HTTP/1.1", "a port"),
+    LINE("\x10\x1f\1\4MQTT\4\xc2\1\x3c\1\1\1\5alice\1\6secret", "\x10\x1f\1\4MQTT\4\xc2\1\x3c\1\1\1\5",
+         "what is no text, and has a name and a password"),
 };
 
 START_TEST(foreign)
