@@ -21,6 +21,12 @@
  * Maildir that has tmp/ and lacks new/. A crash that brings it back costs the next session those fsyncs. */
 enum { OPEN_DIR = O_RDONLY | O_DIRECTORY | O_CLOEXEC, MARK = S_ISVTX };
 
+/* As this program makes it. With rights for others it was set for these. */
+static bool is_marked(const struct stat *st)
+{
+    return (st->st_mode & (MARK | S_IRWXG | S_IRWXO)) == MARK;
+}
+
 void maildir_init(struct maildir *m)
 {
     m->tmp = m->fresh = -1;
@@ -102,7 +108,7 @@ static void take_mark_away(int folder)
     struct stat st;
     int fd = openat(folder, "new", OPEN_DIR | O_NOFOLLOW);
 
-    if (fd >= 0 && !fstat(fd, &st) && st.st_mode & MARK)
+    if (fd >= 0 && !fstat(fd, &st) && is_marked(&st))
         fchmod(fd, st.st_mode & 07777 & ~(mode_t)MARK);
     close_keeping_errno(fd);
 }
@@ -142,7 +148,7 @@ static int try_open(struct maildir *m, bool marked_too)
     if (m->fresh >= 0 && !fstat(m->fresh, &st)) {
         m->device = st.st_dev;
         m->inode = st.st_ino;
-        if (marked_too || !(st.st_mode & MARK))
+        if (marked_too || !is_marked(&st))
             return 0;
         errno = ENOENT;
     }
@@ -164,7 +170,13 @@ int maildir_open(struct maildir *m, const char *path)
     memcpy(m->path, path, n + 1);
     if (!try_open(m, false))
         return 0;
-    if (errno != ENOENT || make_maildir(path) < 0)
+    if (errno != ENOENT)
         return -1;
-    return try_open(m, true);
+    int why = make_maildir(path) < 0 ? errno : 0;
+    /* Below a folder that may not be read this program has made nothing, and what is marked there is whole.
+     */
+    if ((!why || why == EACCES) && !try_open(m, true))
+        return 0;
+    errno = why ? why : errno;
+    return -1;
 }

@@ -414,6 +414,36 @@ START_TEST(maildir_kept_open)
 }
 END_TEST
 
+/* A sticky bit on new/ that this program did not set is no reason to refuse mail, nor for it to take. */
+static const struct {
+    mode_t above, fresh, left;
+    const char *why;
+} sticky[] = {
+    {0700, 01700, 0700, "as this program makes it: brought to disk, then taken away"},
+    {0700, 01770, 01770, "set for others"},
+    {0700, 03777, 03777, "set for others"},
+    {0300, 01700, 01700, "this program made nothing below a folder that it may not read"},
+};
+
+START_TEST(sticky_new)
+{
+    const char *const made[] = {"a", "a/m", "a/m/tmp", "a/m/new"};
+
+    for (size_t i = 0; i < COUNT(made); i++)
+        ck_assert(!mkdir(made[i], 0700));
+    ck_assert(!chmod("a/m/new", sticky[_i].fresh) && !chmod("a", sticky[_i].above));
+    if (!geteuid()) /* whom no folder's mode stops */
+        for (size_t i = 0; i < COUNT(made); i++)
+            ck_assert(!chown(made[i], 65534, 65534) && !chmod(".", 0755));
+    if (!geteuid())
+        ck_assert(!chmod("a/m/new", sticky[_i].fresh) && !setgid(65534) && !setuid(65534));
+    deliver("a/m", "", "x", NULL, 0);
+    ck_assert(!chmod("a", 0700));
+    ck_assert_msg((stat_of("a/m/new").st_mode & 07777) == sticky[_i].left, "%s", sticky[_i].why);
+    check_content("a/m", "x");
+}
+END_TEST
+
 /* --- failures --- */
 
 static void make_file(const char *path)
@@ -783,6 +813,7 @@ static void tests(TCase *t)
     tcase_add_test(t, same_maildir_other_header);
     tcase_add_test(t, abandoned);
     tcase_add_test(t, maildir_kept_open);
+    tcase_add_loop_test(t, sticky_new, 0, COUNT(sticky));
     tcase_add_loop_test(t, failure, 0, COUNT(failures));
     tcase_add_loop_test(t, nothing_seen, 0, COUNT(late_failures));
     tcase_add_test(t, few_descriptors);
