@@ -211,13 +211,25 @@ class Nowhere(unittest.TestCase):
                             s.rest()
                             self.check_log(s)
 
+    def test_log_early_letters(self):
+        """A secret of nothing but letters, as a verb is."""
+        with Checked() as place:
+            for knobs in ({}, {"CHECKPASSWORD": None}):
+                with self.subTest(knobs=knobs), place.session(VERBOSE="1", EARLYTALK="log", **knobs) as s:
+                    s.hello()
+                    s.send("AUTH LOGIN\r\nYWJjYWJj\r\n")
+                    s.end_of_input()
+                    s.rest()
+                    self.assertNotIn(b"YWJjYWJj", self.logged(s))
+
     def test_log_elsewhere(self):
         """Where no AUTH was understood: other protocols, typing errors, a password behind any verb."""
         secret = b64(PASSWORD)
         lines = [f"AUHT PLAIN {plain()}", f"NOOP AUTH PLAIN {plain()}", f"LOGIN {USER} {PASSWORD}", f"PASS {PASSWORD}",
                  f"EHLO AUTH PLAIN {plain()}", f"MAIL AUTH PLAIN {plain()}", f"HELP {PASSWORD}", f"RSET {PASSWORD}",
                  f"USER {USER}\r\nPASS {PASSWORD}", f"a1 LOGIN {USER} {PASSWORD}", f"AUHT LOGIN\r\n{b64(USER)}\r\n{secret}",
-                 f"PLAIN\r\n{secret}\r\nabcdefgh", f"GET /x?password={PASSWORD} HTTP/1.1",
+                 f"RCPT AUTH PLAIN {plain()}", f"MAIL AUTH PLAIN {plain()}\r\nRCPT TO:<b@example.com>",
+                 "AUHT LOGIN\r\n\x01abcdefgh", f"PLAIN\r\n{secret}\r\nabcdefgh", f"GET /x?password={PASSWORD} HTTP/1.1",
                  f"POST /login HTTP/1.1\r\n\r\nuser={USER}&password={PASSWORD}"]
         with Checked() as place:
             for line in lines:
