@@ -386,6 +386,18 @@ class Order(unittest.TestCase):
                         with self.subTest(parts=parts, fault=fault, when=when):
                             self.try_making(parts, [[f"fsync:{fault}:when={when}"]])
 
+    def test_made_below_what_has_no_fsync(self):
+        """The root may be on a filesystem in which nothing can be made: nothing of ours is there."""
+        def conversation(s):
+            s.hello()
+            s.mail("text")
+            s.command("QUIT", 221)
+
+        last = self.try_making("nothing", []) - 4  # behind it are those of two messages
+        with Place() as place:
+            traced(place, [f"fsync:error=EINVAL:when={last}"], {"SPOOL": "deep/er/"}, conversation)
+            self.assertEqual(place.stored(), {"deep/er": 1})
+
     def test_cost(self):
         """A further message: at most 20 calls, two fsyncs, one inode, no fork, no exec, no unlink."""
         def conversation(s):
