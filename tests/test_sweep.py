@@ -210,21 +210,30 @@ rm -f m.$$ e.$$ q.$$
             self.assertLessEqual(queued.count(body), 1)
         self.assertLessEqual(set(queued), set(self.BODIES))
 
+    def attempt_queue(self, rule=None):
+        with Place() as place:
+            place.write("program", self.QUEUE, 0o755)
+            (place.path / "queue").mkdir()
+            # a program that lacks its end of the pipe is waited for
+            knobs = {"QMAILQUEUE": "./program", "SPOOL": None, "TIMEOUT": "2" if rule else "30"}
+            calls, accepted, killed = self.session(place, rule, ["alice", "bob"], knobs)
+            self.check_queue(place, accepted, killed)
+            if not rule:
+                self.assertEqual(accepted, [True, True])
+            return calls
+
     def test_queue(self):
         """A program with the interface of qmail-queue, which may be done when its verdict gets lost."""
-        def attempt(rule):
-            with Place() as place:
-                place.write("program", self.QUEUE, 0o755)
-                (place.path / "queue").mkdir()
-                # a program that lacks its end of the pipe is waited for
-                knobs = {"QMAILQUEUE": "./program", "SPOOL": None, "TIMEOUT": "2" if rule else "30"}
-                calls, accepted, killed = self.session(place, rule, ["alice", "bob"], knobs)
-                self.check_queue(place, accepted, killed)
-                if not rule:
-                    self.assertEqual(accepted, [True, True])
-                return calls
+        self.sweep(5, self.attempt_queue, self.attempt_queue, is_data, is_accepted, 20)
 
-        self.sweep(5, lambda: attempt(None), attempt, is_data, is_accepted, 20)
+    def test_queue_lacks_a_part(self):
+        """Of header, body and envelope any one write fails, and those behind it do not."""
+        calls = number(self.attempt_queue(), is_data, is_accepted)
+        writes = [which for name, which, _ in calls if name == "write"]
+        self.assertGreater(len(writes), 8)
+        for which in writes:
+            with self.subTest(which):
+                self.attempt_queue(f"write:error=EIO:when={which}")
 
     # postern-cdb
 
