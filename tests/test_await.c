@@ -46,6 +46,16 @@ START_TEST(before_the_wait)
 }
 END_TEST
 
+START_TEST(before_the_wait_for_a_child)
+{
+    begin(_i);
+    instant until = in(LONG);
+    raise(SIGTERM);
+    ck_assert_msg(await_child(until) && deadline_now() < until, "it ends the wait: %s", modes[_i].name);
+    ck_assert(await_stopped());
+}
+END_TEST
+
 START_TEST(during_the_wait)
 {
     struct pollfd p = {.events = POLLPRI};
@@ -137,6 +147,7 @@ END_TEST
 static void tests(TCase *t)
 {
     tcase_add_loop_test(t, before_the_wait, 0, COUNT(modes));
+    tcase_add_loop_test(t, before_the_wait_for_a_child, 0, COUNT(modes));
     tcase_add_loop_test(t, during_the_wait, 0, COUNT(modes));
     tcase_add_loop_test(t, behind_it, 0, COUNT(modes));
     tcase_add_loop_test(t, ready, 0, COUNT(modes));
