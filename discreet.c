@@ -83,21 +83,21 @@ struct slice discreet_text(struct slice text)
     return text;
 }
 
-/* A query, or what stands before the name of a host: http://user:password@host */
-static bool is_end(struct slice rest)
+static bool is_end(char c)
 {
-    return *rest.p == '\r' || *rest.p == '\n' || *rest.p == '?' ||
-           (*rest.p == ':' && memchr(rest.p, '@', rest.n));
+    return c == '\r' || c == '\n' || c == '?';
 }
 
 struct slice discreet_foreign(struct slice text)
 {
     const bool has_lines = text.n && is_letter(*text.p);
-    size_t n = 0, word;
+    size_t n = 0, word, host = text.n; /* may begin there: http://user:password@host */
 
     if (!has_lines && text.n > DISCREET_BYTES)
         text.n = DISCREET_BYTES;
-    for (; n < text.n && !(has_lines && is_end(slice_after(text, n))); n++)
+    while (host && text.p[host - 1] != '@')
+        host--;
+    for (; n < text.n && !(has_lines && (is_end(text.p[n]) || (text.p[n] == ':' && n < host))); n++)
         if ((word = announcement(slice_after(text, n))))
             return (struct slice){text.p, n + word};
     return (struct slice){text.p, n};
