@@ -131,6 +131,33 @@ class Flooding(unittest.TestCase):
             self.assertLess(logged, n)
             self.assertEqual(int(close["unlogged"]), n - logged)
 
+    def test_recipients_too_many_are_told_once(self):
+        """In each transaction; of the others there is a number at the end."""
+        with Place() as place, Session(place, DISCARD="1", MAXRCPTS="1") as s:
+            s.hello()
+            for _ in range(2):
+                s.command("MAIL FROM:<a@example.org>", 250)
+                s.command("RCPT TO:<b@example.com>", 250)
+                for _ in range(10):
+                    s.command("RCPT TO:<c@example.com>", 452)
+                s.command("RSET", 250)
+            s.quit()
+            log, close = self.check(s)
+            self.assertEqual([e["verdict"] for e in log.events("rcpt")], ["accept", "tempfail"] * 2)
+            self.assertEqual(close["unlogged"], "18")
+
+    def test_what_each_line_repeats_is_cut(self):
+        with Place() as place, Session(place, DISCARD="1") as s:
+            s.expect(220)
+            s.command("EHLO " + "h" * 60 + "." + "h" * 60, 250)
+            s.command(f"MAIL FROM:<{'a' * 200}@example.org>", 250)
+            s.command(f"RCPT TO:<{'b' * 200}@example.com>", 250)
+            s.quit()
+            rcpt = s.log().one("rcpt")
+            self.assertEqual(rcpt["helo"], "h" * 60 + ".hhh...")
+            self.assertEqual(rcpt["from"], "<" + "a" * 127 + "...")
+            self.assertEqual(rcpt["to"], f"<{'b' * 200}@example.com>")
+
     def test_an_honest_session_is_logged_whole(self):
         """A list's mail: a hundred recipients, a message of some size, again and again."""
         with Place() as place, Session(place, DISCARD="1") as s:
