@@ -131,6 +131,14 @@ class Flooding(unittest.TestCase):
             self.assertLess(logged, n)
             self.assertEqual(int(close["unlogged"]), n - logged)
 
+    def test_each_command_that_moves_no_mail_is_counted(self):
+        for line in ("NOOP", "HELP", "RSET", "HELO x", "EHLO x"):
+            with self.subTest(line), Place() as place, Session(place, MAXNOOPS="3") as s:
+                s.expect(220)
+                for _ in range(3):
+                    s.command(line, 2)
+                s.command(line, "421 4.7.0 Too many NOOPs")
+
     def test_recipients_too_many_are_told_once(self):
         """In each transaction; of the others there is a number at the end."""
         with Place() as place, Session(place, DISCARD="1", MAXRCPTS="1") as s:
