@@ -5,7 +5,7 @@ import subprocess
 import unittest
 
 from dnsserver import A, REFUSED, SERVFAIL, TXT, Server, Zone, loopback, reverse, unpack, why_not
-from harness import BUILD, CLIENT, LIMIT, ROOT, Place, await_that
+from harness import BUILD, CLIENT, LIMIT, ROOT, Place, await_that, environment
 
 DNSBL = str(BUILD / "postern-dnsbl")
 CLIENT6 = "2001:db8:1:2:3:4:567:89ab"
@@ -421,7 +421,8 @@ class Rbldnsd(unittest.TestCase):
         cls.log = open(cls.place.path / "log", "wb")
         cls.addClassCleanup(cls.log.close)
         cls.process = subprocess.Popen([RBLDNSD, "-n", "-4", *user, "-w", cls.place.path, "-b", cls.address + "/53",
-                                        *cls.ZONES], stdout=cls.log, stderr=cls.log)
+                                        *cls.ZONES], stdout=cls.log, stderr=cls.log,
+                                       env=environment())  # under systemd it logs elsewhere
         cls.addClassCleanup(cls.stop)
         await_that(lambda: b" started " in cls.place.read("log") or cls.process.poll() is not None, "rbldnsd starts")
         if b"unable to setuid" in cls.place.read("log"):

@@ -106,7 +106,7 @@ class Installed(Place):
     def __init__(self):
         super().__init__()
         subprocess.run([ROOT / "tools/setup", CDB], check=True, timeout=LIMIT, stdout=subprocess.DEVNULL,
-                       env={**os.environ, "DESTDIR": str(self.path), "BINDIR": str(BUILD), "ME": "mx.example.com"})
+                       env={**os.environ, "DESTDIR": str(self.path), "BINDIR": "/usr/local/bin", "ME": "mx.example.com"})
         self.etc = self.path / "etc/postern"
         for folder in ("env", "submission"):
             for knob in (self.etc / folder).iterdir():

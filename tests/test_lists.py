@@ -844,7 +844,7 @@ class Rbldnsd(unittest.TestCase):
             process = subprocess.Popen([RBLDNSD, "-n", "-4", *user, "-w", place.path, "-b", address + "/53",
                                         "bl.example:ip4set:four", "six.example:ip6trie:six",
                                         "wl.example:ip4trie:white"],
-                                       stdout=log, stderr=log)
+                                       stdout=log, stderr=log, env=environment())  # under systemd it logs elsewhere
             try:
                 await_that(lambda: b" started " in place.read("log") or process.poll() is not None, "rbldnsd starts")
                 for client, code, text in (

@@ -37,6 +37,11 @@ class Reachable:
 REACHABLE = Reachable() if os.geteuid() == 0 else None
 
 
+def reachable(word):
+    """What a program of the build is called by whom the gate becomes."""
+    return REACHABLE.path_of(word) if REACHABLE else str(word)
+
+
 def gate(place, *options, program=(SMTPD,), path=GATE):
     """The gate's command line. Root has to say whom to become: here that is one, who gets the folder."""
     if REACHABLE and "-u" not in options:
@@ -153,7 +158,8 @@ def users(place):
     """What lets USER in with PASSWORD: the knobs. The table is the real one, made by the real compiler."""
     hashed = subprocess.run(["openssl", "passwd", "-6", "-stdin"], input=PASSWORD.encode(), timeout=LIMIT,
                             stdout=subprocess.PIPE, check=True).stdout.decode()
-    return {"CHECKPASSWORD": (REACHABLE.path_of if REACHABLE else str)(BUILD / "postern-checkpw"), "USERS": place.compile("users", f"{USER} {hashed}")}
+    return {"CHECKPASSWORD": reachable(BUILD / "postern-checkpw"),
+            "USERS": place.compile("users", f"{USER} {hashed}")}
 
 
 def run(arguments, place, data=b"", code=0):
