@@ -29,7 +29,7 @@ TLS_LIBS     ?= -lssl -lcrypto
 
 # A program is its rooms, the first of which has its main, and its libraries where they are not the common ones.
 PROGRAMS = postern-smtpd postern-cdb postern-dnsbl postern-checkpw postern-tls postern-tlsio
-postern-smtpd   = smtpd review why serve content envelope auth starttls door pace lists discreet foreign dnsbl dnslist session reply \
+postern-smtpd   = smtpd review why serve verbs content envelope auth starttls door pace lists discreet foreign dnsbl dnslist session reply \
                   delivery spool maildir qqueue checkpassword child await sasl ucspitls trace transaction table place client \
                   config knob log wire body command address ip spelling about deadline
 postern-cdb     = mkcdb cdbmake lines replace entry pwhash place address command ip about
