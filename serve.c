@@ -71,13 +71,11 @@ static bool is_said_already(struct session *s, const struct reply *r)
 static void log_command(struct session *s, const struct verb *v, struct command c, bool run,
                         const struct reply *r)
 {
-    static const char *const events[] = {
-        [VERB_COMMAND] = "command", [VERB_MAIL] = "mail", [VERB_RCPT] = "rcpt"};
     enum verb_event event = v ? v->event : VERB_COMMAND;
 
     if ((!r->reason && event != VERB_RCPT) || is_said_already(s, r))
         return;
-    log_event(&s->log, events[event]);
+    log_event(&s->log, event == VERB_MAIL ? "mail" : event == VERB_RCPT ? "rcpt" : "command");
     bool greeting = v && v->stage == STAGE_HELO;
     log_some(&s->log, "helo", discreet_words(greeting ? c.argument : session_helo(s)), LOGGED_HELO);
     if (event != VERB_COMMAND)
