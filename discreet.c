@@ -97,7 +97,7 @@ struct slice discreet_foreign(struct slice text)
         text.n = DISCREET_BYTES;
     while (host && text.p[host - 1] != '@')
         host--;
-    for (; n < text.n && !(has_lines && (is_end(text.p[n]) || (text.p[n] == ':' && n < host))); n++)
+    for (; n < text.n && !(has_lines && (is_end(text.p[n]) || (n < host && text.p[n] == ':'))); n++)
         if ((word = announcement(slice_after(text, n))))
             return (struct slice){text.p, n + word};
     return (struct slice){text.p, n};

@@ -420,6 +420,7 @@ static const struct {
     const char *why;
 } sticky[] = {
     {0700, 01700, 0700, "as this program makes it: brought to disk, then taken away"},
+    {0700, 03700, 02700, "its group stays that of its folder"},
     {0700, 01770, 01770, "set for others"},
     {0700, 03777, 03777, "set for others"},
     {0300, 01700, 01700, "this program made nothing below a folder that it may not read"},
