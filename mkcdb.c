@@ -208,6 +208,15 @@ static int set_rights(struct compiler *c)
     return fchmod(c->target.fd, mode);
 }
 
+/* A slip of the hand, and the text would be gone. */
+static bool is_source(const struct compiler *c, const char *target)
+{
+    struct stat st;
+
+    return !stat(target, &st) && S_ISREG(st.st_mode) && st.st_dev == c->st.st_dev &&
+           st.st_ino == c->st.st_ino;
+}
+
 static int compile(struct compiler *c, const char *target)
 {
     c->target.fd = -1;
@@ -215,6 +224,11 @@ static int compile(struct compiler *c, const char *target)
         cdbmake_begin(&c->cdb, c->target.fd) < 0)
         die(c, c->target.at);
     open_source(c);
+    if (is_source(c, target)) {
+        fprintf(stderr, "postern-cdb: %s: the source cannot be the target\n", target);
+        replace_abandon(&c->target);
+        return EXIT_WRONG;
+    }
     if (set_rights(c) < 0)
         die(c, c->target.at);
     read_source(c, add);

@@ -182,6 +182,17 @@ class Compiler(unittest.TestCase):
                     self.assertIn(b"usage: postern-cdb ", done.stderr)
                     self.assertEqual(os.listdir(place.path), ["source"])
 
+    def test_source_is_no_target(self):
+        with Place() as place:
+            place.write("domains", "example.com\n")
+            (place.path / "link").symlink_to("domains")
+            for target in ("domains", "./domains", "link"):
+                done = compile_(place, "domains", "domains", target)
+                self.assertEqual((done.returncode, done.stderr.decode()),
+                                 (100, f"postern-cdb: {target}: the source cannot be the target\n"))
+                self.assertEqual(place.read("domains"), b"example.com\n")
+                self.assertEqual(sorted(os.listdir(place.path)), ["domains", "link"])
+
     def test_trouble(self):
         """What is not the table's fault: exit code 111, the old file untouched, nothing left behind."""
         def no_source(place):
