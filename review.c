@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 enum { EXIT_OK = 0, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
 
@@ -87,7 +88,23 @@ static bool submits_nowhere(const struct session *s)
     return s->config.checkpassword && !s->config.relayclient && has_no_place(&s->config);
 }
 
+static bool queues_nowhere(const struct session *s)
+{
+    return s->config.qmailqueue && access(s->config.qmailqueue, X_OK) < 0;
+}
+
+static bool asks_nobody(const struct session *s)
+{
+    return s->config.checkpassword && access(s->config.checkpassword, X_OK) < 0;
+}
+
+static bool lets_nobody_in(const struct session *s)
+{
+    return s->config.auth_required && !s->config.checkpassword && !s->config.relayclient;
+}
+
 #define NOWHERE "mail for other hosts is refused with 451: neither QMAILQUEUE nor SPOOL nor DISCARD is set"
+#define NO_PROGRAM "there is no such program that can be run: "
 
 static const struct {
     const char *name;
@@ -97,6 +114,9 @@ static const struct {
     {"ME", has_no_dot, "no dot in this host's name, which the banner says and other hosts may refuse"},
     {"RELAYCLIENT", relays_nowhere, NOWHERE},
     {"CHECKPASSWORD", submits_nowhere, NOWHERE},
+    {"QMAILQUEUE", queues_nowhere, NO_PROGRAM "mail is refused with 451"},
+    {"CHECKPASSWORD", asks_nobody, NO_PROGRAM "nobody can log in"},
+    {"AUTH_REQUIRED", lets_nobody_in, "all mail is refused with 530: CHECKPASSWORD is not set"},
 };
 
 static void print_knob(void *context, const char *name, const char *value)

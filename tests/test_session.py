@@ -216,9 +216,12 @@ class Knobs(unittest.TestCase):
                 for value, shown in values:
                     if name in ("DOMAINS", "MAILBOXES", "BADSENDERS", "DNSBL_SICK"):
                         continue  # they must exist then: see Shown
+                    others = {"RELAYCLIENT": ""} if name == "AUTH_REQUIRED" else {}  # else it is warned of
                     with self.subTest(name, value=value[:60]):
-                        done = show(place, **{name: value})
-                        self.assertEqual((done.returncode, done.stderr), (0, b""))
+                        done = show(place, **others, **{name: value})
+                        self.assertEqual(done.returncode, 0)
+                        self.assertRegex(done.stderr.decode(), rf"^(postern-smtpd: warning: {name}: there is no such .*\n)?$"
+                                         if name in ("QMAILQUEUE", "CHECKPASSWORD") else "^$")
                         line = f"#{name}" if shown is None else f"{name}={shown}"
                         self.assertIn(line, done.stdout.decode("latin-1").split("\n"))
 
@@ -368,24 +371,34 @@ class Shown(unittest.TestCase):
 
     def test_warnings(self):
         nowhere = "mail for other hosts is refused with 451: neither QMAILQUEUE nor SPOOL nor DISCARD is set"
-        bare = NO_DOT.decode().split(": ")[3].rstrip()
+        bare = NO_DOT.decode().split(": ", 3)[3].rstrip()
+        lacking = "there is no such program that can be run: "
+        closed = "all mail is refused with 530: CHECKPASSWORD is not set"
         rows = [
             ({"ME": "vm"}, bare, ["ME"], "half a name"),
             ({"ME": "[IPv6:2001:db8::1]"}, bare, [], "an address has no dots"),
             ({"ME": "localhost"}, bare, [], "for tests"),
             ({"ME": None}, bare, [] if "." in os.uname().nodename else ["ME"], "this host's own"),
             ({"RELAYCLIENT": "", "MAILBOXES": "x.cdb", "SPOOL": None}, nowhere, ["RELAYCLIENT"], "whither?"),
-            ({"CHECKPASSWORD": "x", "MAILBOXES": "x.cdb", "SPOOL": None}, nowhere, ["CHECKPASSWORD"], "whither?"),
-            ({"CHECKPASSWORD": "x", "RELAYCLIENT": "", "MAILBOXES": "x.cdb", "SPOOL": None}, nowhere, ["RELAYCLIENT"],
-             "once is enough"),
-            ({"CHECKPASSWORD": "x", "MAILBOXES": "x.cdb", "SPOOL": None, "QMAILQUEUE": "x"}, nowhere, [], "there"),
-            ({"CHECKPASSWORD": "x", "MAILBOXES": "x.cdb", "SPOOL": None, "DISCARD": "1"}, nowhere, [], "there"),
-            ({"CHECKPASSWORD": "x", "MAILBOXES": "x.cdb"}, nowhere, [], "there"),
+            ({"CHECKPASSWORD": "./run", "MAILBOXES": "x.cdb", "SPOOL": None}, nowhere, ["CHECKPASSWORD"], "whither?"),
+            ({"CHECKPASSWORD": "./run", "RELAYCLIENT": "", "MAILBOXES": "x.cdb", "SPOOL": None}, nowhere,
+             ["RELAYCLIENT"], "once is enough"),
+            ({"CHECKPASSWORD": "./run", "MAILBOXES": "x.cdb", "SPOOL": None, "QMAILQUEUE": "./run"}, nowhere, [],
+             "there"),
+            ({"CHECKPASSWORD": "./run", "MAILBOXES": "x.cdb", "SPOOL": None, "DISCARD": "1"}, nowhere, [], "there"),
+            ({"CHECKPASSWORD": "./run", "MAILBOXES": "x.cdb"}, nowhere, [], "there"),
             ({"MAILBOXES": "x.cdb", "SPOOL": None}, nowhere, [], "mail for other hosts is not taken"),
+            ({"QMAILQUEUE": "./none"}, lacking + "mail is refused with 451", ["QMAILQUEUE"], "none"),
+            ({"QMAILQUEUE": "./x"}, lacking + "mail is refused with 451", ["QMAILQUEUE"], "no program"),
+            ({"CHECKPASSWORD": "./none"}, lacking + "nobody can log in", ["CHECKPASSWORD"], "none"),
+            ({"AUTH_REQUIRED": "1"}, closed, ["AUTH_REQUIRED"], "how?"),
+            ({"AUTH_REQUIRED": "1", "CHECKPASSWORD": "./run"}, closed, [], "by AUTH"),
+            ({"AUTH_REQUIRED": "1", "RELAYCLIENT": ""}, closed, [], "not for this client"),
         ]
         for knobs, text, names, why in rows:
             with self.subTest(why, **{k: str(v) for k, v in knobs.items()}), Place() as place:
                 place.compile("mailboxes", "a@b.example ./x/\n", "x")
+                place.write("run", "", 0o755)
                 done = show(place, **knobs)
                 self.assertEqual(done.returncode, 0)
                 self.assertEqual(warnings(done, text), names)
