@@ -127,7 +127,7 @@ asan: deps-check $(PROGRAMS:%=build/asan/%) $(UNITS:%=build/asan/tests/%)
 #: make run        serves on 127.0.0.1, takes all mail; PORT=2525, TABLES=1, TLS=1, AUTH=1, knobs of postern-smtpd(8)
 PORT ?= 2525
 run: deps-run all cdb
-	@tools/serve $(PORT)
+	@tools/serve '$(PORT)'
 
 #: make cdb        compiles the tables cdb/domains, cdb/mailboxes and cdb/badsenders
 KINDS = domains mailboxes badsenders

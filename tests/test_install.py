@@ -206,6 +206,18 @@ class Setup(unittest.TestCase):
                     self.assertEqual(line, f"ME={kept}" if kept else "#ME=mx.example.com")
                 self.assertEqual(said.count("ME is not set"), 0 if kept else 1)
 
+    def test_an_environment_without_a_name(self):
+        """It is not written into what is there, and said, with the name where there is one."""
+        for me, word in (("mx.example.com", "ME is not set: write mx.example.com into"), ("vm", 'as "vm" has no dot: write')):
+            with Place() as place:
+                self.run_setup(place, ME="vm")
+                etc = place.path / "etc/postern"
+                self.assertIn(word, self.run_setup(place, ME=me))
+                self.assertFalse((etc / "env/ME").exists())
+                with (etc / "postern.env").open("a") as file:
+                    file.write("ME=mx.example.org\n")
+                self.assertEqual(self.run_setup(place, ME=me), "")
+
     def test_what_it_needs_comes_first(self):
         """INSTALL has the package of tcprules and of envdir before the steps that run them."""
         setup = INSTALL.index("    sudo make setup")
@@ -466,6 +478,8 @@ class MakeRun(unittest.TestCase):
         self.assertNotIn(b"Serving", done.stdout)
 
     def test_tls_and_auth(self):
+        """Also where the folders were made without TLS."""
+        self.serve().stop()
         server = self.serve(TLS="1", AUTH="1")
         send(self.port(server), "starttls", "anybody", "at all")
         send(self.port(server), "no", "anybody", "at all")
@@ -488,12 +502,30 @@ class MakeRun(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout)
         self.assertEqual(self.place.stored(), {"var/mail": 1})
 
+    def test_a_port_is_one_word(self):
+        for port in ("", "25 26", "25;"):
+            done = subprocess.run(["make", "-n", "run", f"PORT={port}"], cwd=ROOT, stdout=subprocess.PIPE, timeout=LIMIT,
+                                  check=True)
+            self.assertIn(f"\ntools/serve '{port}'\n", done.stdout.decode())
+            done = subprocess.run([ROOT / "tools/serve", port], cwd=self.place.path, stderr=subprocess.PIPE,
+                                  timeout=LIMIT, check=False)
+            self.assertEqual((done.returncode, done.stderr.decode()),
+                             (100, f"PORT={port}: a port is a number up to 65535\n"))
+
     def test_wrong_settings_are_told_at_once(self):
+        """Also what only whom the sessions become may not do."""
+        self.place.write("own.pem", "", 0o600)
+        for folder in ("tmp", "new", "cur"):
+            (self.place.path / "own" / folder).mkdir(parents=True, mode=0o755)
         for knobs, word in (({"TLS": "yes"}, b"TLS=yes"), ({"AUTH": "2"}, b"AUTH=2"), ({"TIMEOUT": "soon"}, b"TIMEOUT"),
                             ({"TLS": "1", "CERTFILE": "none.pem"}, b"none.pem"), ({"TABLES": "yes"}, b"TABLES=yes"),
                             ({"SPOOL": "/dev/null/mail"}, b"SPOOL=/dev/null/mail"), ({"SPOOL": "/dev/null"}, b"SPOOL="),
                             ({"QMAILQUEUE": "./none"}, b"QMAILQUEUE=./none"), ({"DOMAINS": "none.cdb"}, b"none.cdb"),
-                            ({"CHECKPASSWORD": "/dev/null"}, b"CHECKPASSWORD=/dev/null")):
+                            ({"CHECKPASSWORD": "/dev/null"}, b"CHECKPASSWORD=/dev/null"),
+                            ({"UCSPITLS": "!"}, b"UCSPITLS=!"), ({"TLS": "1", "CERTFILE": "own.pem"}, b"own.pem"),
+                            ({"TLS": "1", "SPOOL": "./own"}, b"SPOOL=./own: nobody may not write there")):
+            if "own" in word.decode() and not IS_ROOT:
+                continue
             with self.subTest(knobs):
                 server = self.serve(**knobs)
                 said = server.said + server.process.communicate(timeout=LIMIT)[0]
