@@ -67,6 +67,9 @@ static const char *read_domain(struct slice line, struct entry *e)
 static const char *put_address(struct slice *line, struct entry *e)
 {
     struct address a;
+
+    if (line->n > 1 && !memcmp(line->p, "*@", 2))
+        return "an asterisk is no pattern: all of a domain is @ and its name";
     const char *why = address_parse(*line, ADDRESS_MAILBOX, &a, line);
 
     if (!why)

@@ -96,6 +96,8 @@ BAD = [
     ("domains", b"x" * 1000000 + b"\n", [1], "a very long line"),
     ("domains", b"a.example\n# " + b"x" * 65534 + b"\na.example\nb..\n", [2, 3, 4], "others around it"),
     ("mailboxes", b"alice\n", [1], "no domain"),
+    ("mailboxes", b"*@example.com\n*x@example.com\n", [1], "meant for all of a domain"),
+    ("badsenders", b"*@example.com\n", [1], "meant for all of a domain"),
     ("mailboxes", b"<alice@example.com>\n", [1], "brackets"),
     ("mailboxes", b"alice@\n@\n@@\n", [1, 2, 3], "no domain behind the at sign"),
     ("mailboxes", b"alice@example.com Maildir/\n", [1], "a path that begins like a word"),
