@@ -146,6 +146,8 @@ static int check_table(struct session *s, const char *name, const char *kind, co
     int is_kind = n < 0 ? -1 : table_is(&t, kind, &named);
     if (is_kind < 0)
         return complain_of_table(name, path, table_error(errno));
+    if (!is_kind && !named.n)
+        return complain_of_table(name, path, "a table of another program's: compile it with postern-cdb");
     if (!is_kind) {
         snprintf(why, sizeof why, "a table of %.*s, not of %s", (int)log_quote(word, sizeof word, named),
                  word, kind);

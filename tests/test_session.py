@@ -428,6 +428,10 @@ class Shown(unittest.TestCase):
             done = show(place, DNSBL="bl.example", DNSBL_SICK=place.compile("domains", "bl.example\n", "x"))
             self.assertEqual((done.returncode, done.stderr.decode()),
                              (111, "postern-smtpd: DNSBL_SICK: x.cdb: a table of domains, not of lists\n"))
+            place.write("sick.cdb", one_record(b"", b""))  # of tcprules, which begin like this
+            done = show(place, DNSBL="bl.example", DNSBL_SICK="sick.cdb")
+            self.assertEqual((done.returncode, done.stderr.decode()),
+                             (111, "postern-smtpd: DNSBL_SICK: sick.cdb: a table of another program's: compile it with postern-cdb\n"))
             place.write("sick.cdb", one_record(b"", b"lists"))
             done = show(place, DNSBL="bl.example", DNSBL_SICK="sick.cdb")
             self.assertEqual((done.returncode, done.stderr), (0, b""))
