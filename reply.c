@@ -85,7 +85,7 @@ REPLY(reply_auth_trouble, "auth-trouble", "454 4.7.0 Temporary authentication fa
 
 /* Enough. */
 REPLY(reply_errors, "errors", "421 4.7.0 Too many errors");
-REPLY(reply_noops, "noops", "421 4.7.0 Too many NOOPs");
+REPLY(reply_noops, "noops", "421 4.7.0 Too many commands without a message");
 REPLY(reply_vrfys, "vrfys", "421 4.7.0 Too many VRFYs");
 REPLY(reply_auths, "auths", "421 4.7.0 Too many failed authentications");
 REPLY(reply_messages, "messages", "421 4.7.0 Too many messages");

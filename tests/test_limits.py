@@ -137,7 +137,7 @@ class Flooding(unittest.TestCase):
                 s.expect(220)
                 for _ in range(3):
                     s.command(line, 2)
-                s.command(line, "421 4.7.0 Too many NOOPs")
+                s.command(line, "421 4.7.0 Too many commands without a message")
 
     def test_recipients_too_many_are_told_once(self):
         """In each transaction; of the others there is a number at the end."""
