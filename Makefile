@@ -86,9 +86,9 @@ $(eval $(call BUILD,build,$$(COMPILE),$$(LDFLAGS) $$(LDHARDEN) $(LINK),$$(CDB_LI
 $(eval $(call BUILD,build/asan,$$(COMPILE) -U_FORTIFY_SOURCE $$(SANITIZE),$$(LDFLAGS) -pie $(LINK),$$(CDB_LIBS) $$(OWFAT_LIBS)))
 
 #: make static     the same programs linked with musl: build/static/postern-*
-# Made for speed. Static PIE, at a place of its own in memory each time, would cost a session a tenth more beside what
-# tcpserver costs: 400 places to relocate, in three more pages. Constants share a segment with the code, which spares
-# two mappings, a fiftieth. musl has no _FORTIFY_SOURCE.
+# Made for speed. Static PIE, at a place of its own in memory each time, would cost a session a tenth more, tcpserver's
+# share not counted: it relocates 400 places, in three more pages. Constants share a segment with the code: two mappings
+# less save a fiftieth. musl has no _FORTIFY_SOURCE.
 MUSLCC ?= musl-gcc
 static: $(PROGRAMS:%=build/static/%)
 $(eval $(call BUILD,build/static,$(MUSLCC) $$(STD) $$(CFLAGS) $$(WARN) $$(STACK) $$(SECTIONS) \

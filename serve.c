@@ -162,7 +162,7 @@ static void obey(struct session *s, struct slice line)
     if (!r)
         return; /* the client is gone */
     r = count_error(s, v, r);
-    if (!run || !(v->flags & VERB_LOGGED)) { /* what such a one said holds */
+    if (!run || !(v->flags & VERB_LOGGED)) { /* what that one said of its message holds */
         r = over(s) ? over(s) : r;
         log_command(s, v, c, run, r);
     }

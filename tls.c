@@ -330,7 +330,7 @@ static void find(struct user *u, const char *text)
         die(EXIT_WRONG, "user", text, errno);
     if (u->uid != 0)
         return;
-    complain("user", text, "this is root, to be given up and not to be become");
+    complain("user", text, "this is root; name another user");
     _exit(EXIT_WRONG);
 }
 

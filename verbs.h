@@ -5,7 +5,9 @@
 
 #include "session.h"
 
-enum verb_state { VERB_ANY, VERB_GREETED, VERB_CLEAR, VERB_OPEN, VERB_READY };
+/* What must be true of the session: nothing; it was greeted and no transaction is open; one is; one is that
+ * has a recipient. */
+enum verb_state { VERB_ANY, VERB_CLEAR, VERB_OPEN, VERB_READY };
 enum verb_argument { VERB_NONE, VERB_OPTIONAL, VERB_NEEDED };
 
 /* Flags of a verb. */
