@@ -4,9 +4,9 @@
  * A name that is not in the table costs what one costs that is: one computation of crypt(3), by the hash of
  * the table's first user. */
 #define _GNU_SOURCE /* explicit_bzero, crypt_r */
-#include "about.h"
-#include "log.h"
-#include "table.h"
+#include "base/about.h"
+#include "log/log.h"
+#include "table/table.h"
 
 #include <crypt.h>
 #include <errno.h>

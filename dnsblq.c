@@ -1,11 +1,11 @@
 /* postern-dnsbl: asks the DNS lists about addresses, and tests the lists themselves. postern-dnsbl(8) is its
  * manual. */
-#include "about.h"
-#include "command.h"
-#include "dnsbl.h"
-#include "log.h"
-#include "replace.h"
-#include "tinycdb.h"
+#include "base/about.h"
+#include "smtp/command.h"
+#include "dns/dnsbl.h"
+#include "log/log.h"
+#include "base/replace.h"
+#include "table/tinycdb.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -3,11 +3,11 @@
  *
  * Every line is checked before anything is replaced: the target is the old file, or the whole new one. */
 #define _XOPEN_SOURCE 700 /* SIGXFSZ */
-#include "about.h"
-#include "cdbmake.h"
-#include "entry.h"
-#include "lines.h"
-#include "replace.h"
+#include "base/about.h"
+#include "table/cdbmake.h"
+#include "table/entry.h"
+#include "base/lines.h"
+#include "base/replace.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* postern-smtpd: one SMTP session on descriptors 0 and 1. postern-smtpd(8) is its manual. */
-#include "about.h"
-#include "review.h"
-#include "serve.h"
-#include "why.h"
+#include "base/about.h"
+#include "smtp/review.h"
+#include "smtp/serve.h"
+#include "smtp/why.h"
 
 #include <string.h>
 #include <unistd.h>

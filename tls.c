@@ -4,10 +4,10 @@
  * It holds no key and reads no byte of the client: it makes the descriptors, forks, and waits for one byte.
  * Then it becomes postern-tlsio. */
 #define _DEFAULT_SOURCE /* vfork */
-#include "about.h"
-#include "log.h"
-#include "ucspitls.h"
-#include "user.h"
+#include "base/about.h"
+#include "log/log.h"
+#include "net/ucspitls.h"
+#include "base/user.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,11 +1,11 @@
 /* postern-tlsio: TLS for one session whose application speaks in the clear. postern-tlsio(8) is its manual.
  */
-#include "about.h"
-#include "await.h"
-#include "report.h"
-#include "tlscheck.h"
-#include "tlsctx.h"
-#include "tunnel.h"
+#include "base/about.h"
+#include "base/await.h"
+#include "tls/report.h"
+#include "tls/tlscheck.h"
+#include "tls/tlsctx.h"
+#include "tls/tunnel.h"
 
 #include <errno.h>
 #include <fcntl.h>

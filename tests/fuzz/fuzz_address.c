@@ -1,8 +1,8 @@
 /* A path, a mailbox of a table, a domain or an IP address; the first octet says what the rest is read as. */
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
-#include "address.h"
-#include "ip.h"
+#include "mail/address.h"
+#include "base/ip.h"
 
 #include <case.h>
 

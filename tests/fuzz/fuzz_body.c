@@ -1,9 +1,9 @@
 /* A message as it comes over the wire. The first two octets say in what pieces; the rest is taken as it
  * stands, then with an end behind it, and then as the text of a message that is sent and must arrive. */
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
-#include "body.h"
-#include "obvious.h"
+#include "mail/body.h"
+#include "tests/fuzz/obvious.h"
 
 struct run {
     struct body body;

@@ -1,7 +1,7 @@
 /* A command line, taken apart as the session does it. */
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
-#include "command.h"
+#include "smtp/command.h"
 
 #include <errno.h>
 #include <strings.h>

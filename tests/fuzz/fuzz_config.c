@@ -1,10 +1,10 @@
 /* The environment of postern-smtpd, its entries separated by NUL. What is accepted keeps its bounds, and set
  * again as it is told it is the same; what is not is told with the name of a variable that is there. */
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
-#include "config.h"
-#include "place.h"
-#include "spelling.h"
+#include "smtp/config.h"
+#include "table/place.h"
+#include "base/spelling.h"
 
 #include <ctype.h>
 

@@ -5,10 +5,10 @@
  * slot, in which a key can be lost, because a free slot and another's look like any. For those there is
  * table_check(). */
 #define _GNU_SOURCE
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
-#include "table.h"
-#include "tinycdb.h"
+#include "table/table.h"
+#include "table/tinycdb.h"
 
 #include <errno.h>
 #include <sys/mman.h>

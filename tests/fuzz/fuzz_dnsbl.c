@@ -1,6 +1,6 @@
 /* The syntax of lists; an answer by itself; or a whole round of questions whose answers come over sockets of
  * our own, and are what the input says. The first octet says which. */
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 
 #include <socket.h>
 
-#include "dnsbl.h"
+#include "dns/dnsbl.h"
 
 /* Sockets: <dns.h> holds one end, we the other ------------------------------------------------------- */
 

@@ -1,8 +1,8 @@
 /* What an answer of a DNS list means, the first four octets, by the filter in the rest: against the plainest
  * reading of that, octet by octet of the address. */
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
-#include "dnslist.h"
+#include "dns/dnslist.h"
 
 static bool is_digit(char c)
 {

@@ -1,10 +1,10 @@
 /* A line of a table's source; the first octet says of which. What it means does not hang on white space,
  * comments or case, and what it asks for is found by the lookups' own keys. */
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
-#include "entry.h"
-#include "place.h"
-#include "pwhash.h"
+#include "table/entry.h"
+#include "table/place.h"
+#include "table/pwhash.h"
 
 #include <ctype.h>
 

@@ -1,9 +1,9 @@
 /* Lines of the log: what goes in comes out again, in whatever line it stands. The first octet says how much
  * room there is; the rest is cut at each 0xff into the values. */
 #define _GNU_SOURCE
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
-#include "grammar.h"
+#include "tests/fuzz/grammar.h"
 
 #include <sys/mman.h>
 #include <unistd.h>

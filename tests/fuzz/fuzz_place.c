@@ -1,7 +1,7 @@
 /* Where a mailbox's mail goes: against the plainest reading of postern-tables(5). */
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
-#include "place.h"
+#include "table/place.h"
 
 static bool is_text(struct slice s, unsigned char most)
 {

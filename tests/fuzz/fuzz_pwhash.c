@@ -1,8 +1,8 @@
 /* A hash as it stands in a table of users. What is taken is a method of crypt(5) that we name, and whole:
  * neither without its last letter nor with one more is it taken. */
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
-#include "pwhash.h"
+#include "table/pwhash.h"
 
 static bool is_taken(const char *bytes, size_t n)
 {

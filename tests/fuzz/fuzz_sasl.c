@@ -1,8 +1,8 @@
 /* What a client says to authenticate: base64 against the plainest decoder, the message of PLAIN against one
  * that counts. */
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
-#include "sasl.h"
+#include "smtp/sasl.h"
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 

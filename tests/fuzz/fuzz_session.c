@@ -5,13 +5,13 @@
  * one to each command, knows from them which state the session is in, and what messages it got accepted. They
  * must be in the Maildirs, and nothing else; the log must be whole lines and tell the same numbers. */
 #define _GNU_SOURCE
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
-#include "grammar.h"
-#include "obvious.h"
-#include "foreign.h"
-#include "serve.h"
-#include "tinycdb.h"
+#include "tests/fuzz/grammar.h"
+#include "tests/fuzz/obvious.h"
+#include "net/foreign.h"
+#include "smtp/serve.h"
+#include "table/tinycdb.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -2,10 +2,10 @@
  * tables laid out around records and slots of the input; or made by tinycdb from records of the input, and
  * then cut. */
 #define _GNU_SOURCE
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
-#include "table.h"
-#include "tinycdb.h"
+#include "table/table.h"
+#include "table/tinycdb.h"
 
 #include <errno.h>
 #include <sys/mman.h>

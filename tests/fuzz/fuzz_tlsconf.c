@@ -1,8 +1,8 @@
 /* The environment of postern-tlsio, its entries separated by NUL: each value is the first of its name, or the
  * default, and within its bounds; else it is told. */
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
-#include "tlsconf.h"
+#include "tls/tlsconf.h"
 
 enum { ENTRIES = 24 };
 

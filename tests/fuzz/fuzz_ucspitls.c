@@ -1,9 +1,9 @@
 /* A UCSPI-TLS server's answer, from the third octet on; the first says in what pieces it comes, the second
  * whether much goes before it. How it is cut must not matter, and what is kept of it is what the plainest
  * reading finds. */
-#include "fuzz.h"
+#include "tests/fuzz/fuzz.h"
 
-#include "ucspitls.h"
+#include "net/ucspitls.h"
 
 static bool is_plain(char c)
 {

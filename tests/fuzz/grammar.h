@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "log.h"
+#include "log/log.h"
 
 struct pair {
     struct slice key;

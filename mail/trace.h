@@ -1,0 +1,47 @@
+/* trace: the header fields put on top of a message (RFC 5321 4.4). Pure: facts in, bytes out. */
+#ifndef POSTERN_TRACE_H
+#define POSTERN_TRACE_H
+
+#include <time.h>
+
+#include "net/client.h"
+#include "mail/transaction.h"
+
+enum {
+    TRACE_HELO = 255, /* octets of a HELO name that are kept */
+    TRACE_USER = 256, /* and of a user's name */
+    /* room for all fields of any transaction */
+    TRACE_ROOM = TRANSACTION_ARENA + 8192
+};
+
+struct trace {
+    const char *me, *protocol; /* SMTP, ESMTPSA, UTF8SMTP and so on (RFC 3848, RFC 6531) */
+    const char *tls, *cipher;  /* names; NULL: no TLS */
+    struct slice user;         /* that authenticated; empty: none did */
+    const char *session, *id;  /* of the session; of this message */
+    const char *mode;          /* collector, local, relay */
+    const struct client *client;
+    struct slice helo;
+    struct slice lists; /* that have the client; empty: none */
+    const struct transaction *transaction;
+    time_t now;
+};
+
+/* Each writes one or more fields and returns their length. */
+
+size_t trace_return_path(char *out, const struct trace *t);
+
+/* X-Postern-Listed, where a list has the client. */
+size_t trace_listed(char *out, const struct trace *t);
+
+/* What a mailbox of its own gets: Return-Path, and Delivered-To where the message is for one recipient only;
+ * recipients must not learn of each other. */
+size_t trace_mailbox(char *out, const struct trace *t);
+
+/* Received: with `for` where there is one recipient only. */
+size_t trace_received(char *out, const struct trace *t);
+
+/* The envelope and what was learnt of the client, for the operator's SPOOL: X-Postern- fields. */
+size_t trace_envelope(char *out, const struct trace *t);
+
+#endif

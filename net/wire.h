@@ -1,0 +1,116 @@
+/* wire: the client's connection: bounded lines in, buffered bytes out, every wait under a deadline.
+ *
+ * The only room that reads from, writes to, or waits for the client. The two descriptors are sockets, pipes,
+ * terminals or files; they are shared with other processes and stay blocking. */
+#ifndef POSTERN_WIRE_H
+#define POSTERN_WIRE_H
+
+#include <poll.h>
+#include <stdint.h>
+
+#include "base/deadline.h"
+#include "base/slice.h"
+
+enum {
+    WIRE_LINE = 4096,  /* octets of a command line with its line end */
+    WIRE_HEADROOM = 1, /* free bytes in front of a chunk */
+    WIRE_IN = 65536,   /* input buffer: what one read takes of a message */
+    WIRE_OUT = 2560    /* output buffer: replies of a pipelined group that go out in one write */
+};
+
+/* Why nothing more can be read. Stays what it first became, but for WIRE_LOST, which overrides. */
+enum wire_end {
+    WIRE_OPEN,
+    WIRE_EOF,     /* the client closed */
+    WIRE_LOST,    /* the connection broke, or cannot be written to */
+    WIRE_TIMEOUT, /* the client was too slow */
+    WIRE_STOPPED  /* wire_stop was called: we are to end */
+};
+
+/* The buffers, apart from the rest: large, and mostly touched at their beginning only. */
+struct wire_room {
+    char out[WIRE_OUT];
+    char in[WIRE_HEADROOM + WIRE_IN];
+};
+
+struct wire {
+    int in, out;
+    bool in_is_socket, out_is_socket;
+    enum wire_end end;
+    int64_t patience; /* nanoseconds for a line, for a chunk, for a write */
+    instant limit;    /* of the whole session */
+    char *next;       /* input not taken yet: [next, next + have) */
+    size_t have, out_len;
+    size_t touched; /* of the input buffer: no more than so much of it was ever written */
+    uint64_t bytes_in, bytes_out;
+    struct wire_room *room;
+};
+
+void wire_init(struct wire *w, struct wire_room *room, int in, int out, int64_t patience, instant limit);
+
+/* What ended a pause. */
+enum wire_pause {
+    WIRE_DUE,   /* the time is over */
+    WIRE_TALK,  /* the client said something */
+    WIRE_OTHER, /* one of the other descriptors is ready */
+    WIRE_GONE   /* the client left, we are to end, or the session's time is over */
+};
+
+/* The connection goes on with these descriptors. What was read from the old ones is dropped. */
+void wire_change(struct wire *w, int in, int out);
+
+/* Input that was read, but not asked for yet: the client speaks ahead. */
+static inline bool wire_is_ahead(const struct wire *w)
+{
+    return w->have > 0;
+}
+
+/* What of the client ends a pause. */
+enum wire_watch {
+    WIRE_WATCH_NOTHING, /* not even that it left */
+    WIRE_WATCH_END,     /* that it left */
+    WIRE_WATCH_INPUT    /* that, or that there is input */
+};
+
+/* Input has come that was not read yet. Never waits. */
+bool wire_has_come(const struct wire *w);
+
+/* Sends what there is to send, and waits: until `until` or the session's limit, until the client does what is
+ * watched for, or we are to end. Nothing is read. */
+enum wire_pause wire_pause(struct wire *w, instant until, enum wire_watch watch);
+
+/* The same, or until one of the `n` others behind fds[0] is ready; fds[0] is the client's. As for poll(2). */
+enum wire_pause wire_pause_with(struct wire *w, instant until, enum wire_watch watch, struct pollfd *fds,
+                                size_t n);
+
+/* The next command line without its line end (CRLF, or LF alone), valid until the next call. What begins with
+ * a byte that begins no text is handed over as far as it has come: it may never end in a line. 1 for a line;
+ * 0 for one that was longer than WIRE_LINE, all of it dropped; -1 with w->end set. Flushes the output before
+ * it waits. */
+int wire_line(struct wire *w, struct slice *line);
+
+/* Whatever input there is, at least one byte, waiting until `limit` and no longer than `patience` and the
+ * session allow. The bytes may be changed in place, and WIRE_HEADROOM bytes before them are free. Flushes
+ * before it waits. -1 with w->end set. */
+int wire_chunk(struct wire *w, instant limit, char **bytes, size_t *n);
+
+/* The first `n` bytes of the last chunk are done with. */
+void wire_take(struct wire *w, size_t n);
+
+/* What was taken was secret: nothing of it stays in the buffer. */
+void wire_forget(struct wire *w);
+
+/* Appends to the output, writing only when the buffer is full. Nothing happens once the
+ * connection is lost. */
+void wire_put(struct wire *w, const char *bytes, size_t n);
+void wire_flush(struct wire *w);
+
+/* Flushes, says that no more will come, and reads what the client still has in flight for a short while:
+ * closing over unread input would reset the connection and take the last reply with it. */
+void wire_linger(struct wire *w);
+
+/* Makes SIGTERM end the session at its next wait, or in the midst of one, with WIRE_STOPPED. A write to a
+ * connection or log that is gone, and one past the limit of a file's size, is an error, not a signal. */
+void wire_catch_signals(int in);
+
+#endif

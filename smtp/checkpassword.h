@@ -1,0 +1,23 @@
+/* checkpassword: the checkpassword interface, as the program that asks: it starts another, which reads a
+ * user's name and password on descriptor 3 and says by its exit code whether they belong together. */
+#ifndef POSTERN_CHECKPASSWORD_H
+#define POSTERN_CHECKPASSWORD_H
+
+#include "base/deadline.h"
+#include "base/slice.h"
+
+enum { CHECKPASSWORD_MOST = 512 }; /* octets of name, password and what goes with them */
+
+enum checkpassword_result {
+    CHECKPASSWORD_RIGHT,
+    CHECKPASSWORD_WRONG,
+    CHECKPASSWORD_STOPPED, /* SIGTERM came, and no verdict soon after it */
+    CHECKPASSWORD_TROUBLE  /* with errno, or *exit_code of a program that says so */
+};
+
+/* Starts `program /bin/true`, so that exit code 0 is its yes, and gives it until `until`. What cannot be
+ * asked that way, an empty name or password, one with a NUL, or too much of them, is wrong. */
+enum checkpassword_result checkpassword_ask(const char *program, struct slice user, struct slice password,
+                                            instant until, int *exit_code);
+
+#endif

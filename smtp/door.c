@@ -1,0 +1,225 @@
+#include "smtp/door.h"
+
+#include "smtp/lists.h"
+
+#include <errno.h>
+
+#include <case.h>
+#include <fmt.h>
+
+/* A table that cannot be asked is our trouble, never an answer. */
+static const struct reply *lookup_trouble(struct session *s, const struct table *t)
+{
+    session_log_lookup(s, t, errno);
+    return &reply_lookup;
+}
+
+static const struct reply *check_messages(struct session *s, struct visit *v)
+{
+    (void)v;
+    return s->config.maxmsgs && s->messages_kept >= s->config.maxmsgs ? &reply_messages : NULL;
+}
+
+static const struct reply *check_user(struct session *s, struct visit *v)
+{
+    if (!s->config.auth_required)
+        return NULL;
+    v->rule = s->config.relayclient ? "RELAYCLIENT" : "nobody authenticated";
+    return s->config.relayclient ? NULL : &reply_auth_first;
+}
+
+static const struct reply *check_sender(struct session *s, struct visit *v)
+{
+    if (!s->config.badsenders)
+        return NULL;
+    int r = table_sender(&s->badsenders, v->sender);
+    v->rule = r > 0 ? "listed" : "not listed";
+    if (r < 0)
+        return lookup_trouble(s, &s->badsenders);
+    return r ? &reply_refused_sender : NULL;
+}
+
+static const struct reply *check_recipients(struct session *s, struct visit *v)
+{
+    (void)v;
+    bool full = s->config.maxrcpts && s->transaction.recipients >= s->config.maxrcpts;
+    return full ? &reply_too_many_recipients : NULL;
+}
+
+/* A postmaster without a domain is ours (RFC 5321 4.5.1). */
+static const struct reply *check_domain(struct session *s, struct visit *v)
+{
+    const struct config *c = &s->config;
+    struct address *a = v->recipient;
+    int r = 1;
+
+    if (!a->domain_len) {
+        a->domain_len = (unsigned char)strlen(c->me);
+        memcpy(a->domain, c->me, a->domain_len);
+        case_lowerb(a->domain, a->domain_len);
+        v->rule = "postmaster of this host";
+    } else if (c->relayclient) {
+        v->rule = "RELAYCLIENT";
+    } else if (c->domains) {
+        r = table_domain(&s->domains, (struct slice){a->domain, a->domain_len});
+        v->rule = r > 0 ? "local" : "not local";
+    }
+    if (r < 0)
+        return lookup_trouble(s, &s->domains);
+    return r ? NULL : &reply_not_local;
+}
+
+static bool is_postmaster(const struct address *a)
+{
+    return slice_is((struct slice){a->local, a->local_len}, "postmaster");
+}
+
+/* Two spellings of one Maildir: a slash at the end or not, "./" before it or not. */
+static bool is_same_path(struct slice a, struct slice b)
+{
+    while (a.n && a.p[a.n - 1] == '/')
+        a.n--;
+    while (b.n && b.p[b.n - 1] == '/')
+        b.n--;
+    if (a.n > 2 && !memcmp(a.p, "./", 2))
+        a = slice_after(a, 2);
+    if (b.n > 2 && !memcmp(b.p, "./", 2))
+        b = slice_after(b, 2);
+    return a.n == b.n && !memcmp(a.p, b.p, a.n);
+}
+
+/* What a mailbox's entry says. */
+static const struct reply *obey_entry(struct session *s, struct visit *v, struct slice value)
+{
+    enum place_kind kind;
+
+    if (place_parse(value, &kind)) {
+        errno = EINVAL;
+        return lookup_trouble(s, &s->mailboxes);
+    }
+    if (kind == PLACE_REPLY && is_postmaster(v->recipient)) {
+        v->rule = "postmaster is never refused";
+        return NULL;
+    }
+    if (kind == PLACE_REPLY) {
+        memcpy(s->text, value.p, value.n);
+        s->text[value.n] = 0;
+        s->dynamic = (struct reply){s->text, "scripted"};
+        return &s->dynamic;
+    }
+    if (kind == PLACE_MAILDIR && (!s->config.spool || !is_same_path(value, slice_of(s->config.spool))))
+        v->place = value;
+    return NULL;
+}
+
+static const struct reply *check_mailbox(struct session *s, struct visit *v)
+{
+    struct slice value;
+
+    if (!s->config.mailboxes)
+        return NULL;
+    int r = table_mailbox(&s->mailboxes, v->recipient, &value);
+    v->rule = r > 0 ? "found" : "not found";
+    if (r < 0)
+        return lookup_trouble(s, &s->mailboxes);
+    if (r)
+        return obey_entry(s, v, value);
+    if (is_postmaster(v->recipient))
+        v->rule = "postmaster is never refused";
+    else if (s->config.relayclient)
+        v->rule = "RELAYCLIENT";
+    else
+        return &reply_no_mailbox;
+    return NULL;
+}
+
+static const struct reply *check_place(struct session *s, struct visit *v)
+{
+    const struct config *c = &s->config;
+
+    v->rule = v->place.n      ? "a Maildir of its own"
+              : c->discard    ? "DISCARD"
+              : c->qmailqueue ? "QMAILQUEUE"
+                              : "SPOOL";
+    return v->place.n || c->spool || c->discard || c->qmailqueue ? NULL : &reply_no_place;
+}
+
+/* As rblsmtpd(1) has it: empty lets in, text refuses for now, text behind a hyphen for good. */
+static const struct reply *check_rblsmtpd(struct session *s, struct visit *v)
+{
+    const char *text = s->config.rblsmtpd;
+
+    if (!text)
+        return NULL;
+    v->rule = *text ? "set" : "empty: let in";
+    if (!*text)
+        return NULL;
+    size_t n = fmt_str(s->text, *text == '-' ? "553 5.7.1 " : "451 4.7.1 ");
+    n += fmt_str(s->text + n, text + (*text == '-'));
+    s->text[n] = 0;
+    s->dynamic = (struct reply){s->text, "rblsmtpd"};
+    return &s->dynamic;
+}
+
+/* DNSBL has a row at each stage where one of its actions is due. */
+static const struct reply *check_lists(struct session *s, struct visit *v)
+{
+    if (session_is_authenticated(s)) {
+        v->rule = "authenticated";
+        return NULL;
+    }
+    return lists_refusal(s, v->stage, &v->rule);
+}
+
+/* REFUSE has a row at the end of each stage. */
+static const struct reply *check_refuse(struct session *s, struct visit *v)
+{
+    if (s->config.refuse_stage != v->stage)
+        return NULL;
+    v->rule = "set for this stage";
+    s->dynamic = (struct reply){s->config.refuse, "refuse"};
+    return &s->dynamic;
+}
+
+/* A new check is one function above and one row here. */
+static const struct check {
+    enum stage stage;
+    const char *name;
+    const struct reply *(*ask)(struct session *s, struct visit *v);
+} checks[] = {
+    {STAGE_CONNECT, "REFUSE", check_refuse},  {STAGE_CONNECT, "DNSBL", check_lists},
+    {STAGE_HELO, "REFUSE", check_refuse},     {STAGE_MAIL, "AUTH_REQUIRED", check_user},
+    {STAGE_MAIL, "MAXMSGS", check_messages},  {STAGE_MAIL, "BADSENDERS", check_sender},
+    {STAGE_MAIL, "REFUSE", check_refuse},     {STAGE_RCPT, "MAXRCPTS", check_recipients},
+    {STAGE_RCPT, "DOMAINS", check_domain},    {STAGE_RCPT, "MAILBOXES", check_mailbox},
+    {STAGE_RCPT, "place", check_place},       {STAGE_RCPT, "REFUSE", check_refuse},
+    {STAGE_RCPT, "RBLSMTPD", check_rblsmtpd}, {STAGE_RCPT, "DNSBL", check_lists},
+    {STAGE_DATA, "REFUSE", check_refuse},     {STAGE_DATA, "DNSBL", check_lists},
+    {STAGE_DOT, "REFUSE", check_refuse},
+};
+
+enum { CHECKS = sizeof checks / sizeof *checks };
+
+const struct reply *door_ask(struct session *s, enum stage stage, struct visit *v)
+{
+    const struct reply *refusal = NULL;
+
+    v->stage = stage;
+    for (size_t i = 0; i < CHECKS && !refusal; i++)
+        if (checks[i].stage == stage)
+            refusal = checks[i].ask(s, v);
+    return refusal;
+}
+
+const struct reply *door_explain(struct session *s, struct visit *v, door_witness *tell, void *context)
+{
+    const struct reply *refusal = NULL;
+
+    for (size_t i = 0; i < CHECKS && !refusal; i++) {
+        v->rule = NULL;
+        v->stage = checks[i].stage;
+        refusal = checks[i].ask(s, v);
+        tell(context, checks[i].name, v, refusal);
+    }
+    return refusal;
+}

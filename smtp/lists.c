@@ -1,0 +1,296 @@
+#include "smtp/lists.h"
+
+#include <errno.h>
+
+#include <case.h>
+#include <fmt.h>
+
+#define TEXT_TIME (1 * SECOND)
+
+static bool is_open(const struct session *s)
+{
+    return s->lists_asked && dnsbl_verdict(&s->lists.dnsbl) == DNSBL_OPEN;
+}
+
+/* A white list alone can change nothing for a client that no other list has. */
+static bool is_undecided(const struct session *s)
+{
+    return is_open(s) && dnsbl_may_be_listed(&s->lists.dnsbl);
+}
+
+/* What a list is called before others: its zone may hold a key. DNSBL_SHOW has pairs zone=name. */
+static struct slice shown_name(const struct session *s, struct slice zone)
+{
+    struct slice rest = s->config.dnsbl_show ? slice_of(s->config.dnsbl_show) : (struct slice){"", 0};
+
+    while (rest.n) {
+        size_t n = strcspn(rest.p, " ,\t");
+        const char *equals = memchr(rest.p, '=', n);
+        if (equals && (size_t)(equals - rest.p) == zone.n && case_equalb(rest.p, zone.n, zone.p))
+            return (struct slice){equals + 1, n - zone.n - 1};
+        rest = slice_after(rest, n + (n < rest.n));
+    }
+    return zone;
+}
+
+/* Leaves out the lists that postern-dnsbl -c found to be no good. */
+static void leave_out_sick(struct session *s, struct dnslists *set)
+{
+    struct table *sick = &s->lists.sick;
+    char key[DNSLIST_ZONE];
+    struct slice value;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < set->n; i++) {
+        size_t n = set->list[i].zone.n;
+        memcpy(key, set->list[i].zone.p, n);
+        case_lowerb(key, n);
+        int r = sick->path ? table_find(sick, (struct slice){key, n}, &value) : 0;
+        if (r < 0) {
+            session_log_lookup(s, sick, errno);
+            sick->path = NULL; /* once is enough */
+        }
+        if (r <= 0)
+            set->list[kept++] = set->list[i];
+    }
+    set->n = kept;
+}
+
+static void read_set(struct session *s, const char *text, struct dnslists *set)
+{
+    set->n = 0;
+    if (text)
+        dnslist_parse(slice_of(text), set); /* config has seen that it is well formed */
+    if (s->config.dnsbl_sick)
+        leave_out_sick(s, set);
+}
+
+void lists_begin(struct session *s)
+{
+    const struct config *c = &s->config;
+    struct lists *l = &s->lists;
+
+    if (!(c->rwl || c->dnsbl) || c->rblsmtpd)
+        return;
+    table_init(&l->sick, c->dnsbl_sick, &s->table_room[3]);
+    read_set(s, c->rwl, &l->white);
+    read_set(s, c->dnsbl, &l->black);
+    dnsbl_begin(&l->dnsbl, &l->white, &l->black, s->client.known ? &s->client.ip : NULL,
+                (int)c->dnsbl_threshold, deadline_after(deadline_now(), c->dnsbl_timeout));
+    s->lists_asked = true;
+}
+
+/* Takes answers until the verdict is known: WIRE_OTHER, or until something else ends the pause. */
+static enum wire_pause take_answers(struct session *s, instant until, enum wire_watch watch)
+{
+    struct dnsbl *d = &s->lists.dnsbl;
+    struct pollfd *fds = s->lists.fds;
+
+    while (is_open(s)) {
+        instant next = until;
+        size_t n = dnsbl_prepare(d, fds + 1, &next);
+        enum wire_pause p = wire_pause_with(&s->wire, next, watch, fds, n);
+        if (p == WIRE_TALK || p == WIRE_GONE)
+            return p;
+        dnsbl_take(d, fds + 1, n);
+        if (p == WIRE_DUE && until <= next)
+            return p;
+    }
+    return WIRE_OTHER;
+}
+
+enum wire_pause lists_pause(struct session *s, instant until, enum wire_watch watch)
+{
+    enum wire_pause p = take_answers(s, until, watch);
+
+    if (p != WIRE_OTHER || (s->lists_asked && dnsbl_verdict(&s->lists.dnsbl) == DNSBL_WELCOME))
+        return p;
+    return wire_pause(&s->wire, until, watch);
+}
+
+enum wire_pause lists_listen(struct session *s)
+{
+    if (!is_open(s) || wire_is_ahead(&s->wire))
+        return WIRE_OTHER;
+    return take_answers(s, INT64_MAX, WIRE_WATCH_INPUT);
+}
+
+/* Dotted, as in 127.0.0.4. */
+static size_t put_answer(char *out, const struct dnsbl_item *item)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < sizeof item->answer; i++) {
+        n += fmt_str(out + n, i ? "." : "");
+        n += fmt_ulong(out + n, item->answer[i]);
+    }
+    return n;
+}
+
+static void log_item(struct session *s, const struct dnsbl_item *item, int score)
+{
+    char answer[LISTS_HIT];
+
+    log_event(&s->log, "dnsbl");
+    log_bytes(&s->log, "list", shown_name(s, item->list->zone));
+    if (item->state == DNSBL_HIT || item->state == DNSBL_ERROR) {
+        log_bytes(&s->log, "answer", (struct slice){answer, put_answer(answer, item)});
+    }
+    if (item->state != DNSBL_HIT) {
+        log_string(&s->log, "trouble", dnsbl_word(item->state));
+    } else if (item->is_white) {
+        log_string(&s->log, "kind", "white");
+    } else {
+        log_signed(&s->log, "weight", item->list->weight);
+        log_signed(&s->log, "score", score);
+    }
+    log_end(&s->log);
+}
+
+/* Once, when the verdict is known. */
+static void log_verdict(struct session *s)
+{
+    struct lists *l = &s->lists;
+    int score = 0, which = dnsbl_decider(&l->dnsbl);
+
+    for (size_t i = 0; i < l->dnsbl.n; i++) {
+        const struct dnsbl_item *item = &l->dnsbl.item[i];
+        if (item->state == DNSBL_MISS || item->state == DNSBL_ASKED)
+            continue;
+        if (item->state == DNSBL_HIT && !item->is_white)
+            score += item->list->weight;
+        log_item(s, item, score);
+    }
+    if (dnsbl_verdict(&l->dnsbl) != DNSBL_LISTED)
+        return;
+    log_event(&s->log, "listed");
+    log_bytes(&s->log, "list", shown_name(s, l->dnsbl.item[which].list->zone));
+    log_signed(&s->log, "score", score);
+    log_number(&s->log, "threshold", s->config.dnsbl_threshold);
+    log_string(&s->log, "action", config_action(s->config.dnsbl_action));
+    if (s->config.dnsbl_action == DNSBL_LOG)
+        log_string(&s->log, "would", "reject");
+    log_end(&s->log);
+}
+
+/* Reads answers until the verdict is known, or with `text` until that is; whether or not the client stays: it
+ * may have sent all it wanted. */
+static void await(struct session *s, bool text)
+{
+    struct lists *l = &s->lists;
+    struct pollfd *fds = s->lists.fds;
+    struct slice ignored;
+
+    s->paused = true;
+    while (text ? !dnsbl_text(&l->dnsbl, &ignored) : is_undecided(s)) {
+        instant next = INT64_MAX;
+        size_t n = dnsbl_prepare(&l->dnsbl, fds + 1, &next);
+        if (wire_pause_with(&s->wire, next, WIRE_WATCH_NOTHING, fds, n) == WIRE_GONE)
+            return;
+        dnsbl_take(&l->dnsbl, fds + 1, n);
+    }
+}
+
+/* The list's text names the zone that is not to be shown. */
+static bool tells(struct slice text, struct slice zone, struct slice shown)
+{
+    if (shown.p == zone.p)
+        return false;
+    for (; text.n >= zone.n; text = slice_after(text, 1))
+        if (case_equalb(text.p, zone.n, zone.p))
+            return true;
+    return false;
+}
+
+/* CODE Client [ADDRESS] is listed by NAME: TEXT. Never over 512 octets, whatever the list says. */
+static void write_refusal(struct session *s, const char *code)
+{
+    struct lists *l = &s->lists;
+    int which = dnsbl_decider(&l->dnsbl);
+    struct slice text = {"", 0}, name = shown_name(s, l->dnsbl.item[which].list->zone);
+    size_t n = fmt_str(l->reply, code);
+
+    n += fmt_str(l->reply + n, " Client ");
+    n += ip_literal_fmt(l->reply + n, &s->client.ip);
+    n += fmt_str(l->reply + n, " is listed by ");
+    n += fmt_copybytes(l->reply + n, name.p, name.n < LISTS_NAME ? name.n : LISTS_NAME);
+    instant least = deadline_after(deadline_now(), TEXT_TIME);
+    if (l->dnsbl.deadline < least) /* the client came late to its RCPT */
+        l->dnsbl.deadline = least;
+    dnsbl_ask_text(&l->dnsbl, (size_t)which);
+    await(s, true);
+    if (dnsbl_text(&l->dnsbl, &text) && text.n && !tells(text, l->dnsbl.item[which].list->zone, name)) {
+        n += fmt_str(l->reply + n, ": ");
+        n += fmt_copybytes(l->reply + n, text.p, text.n);
+    }
+    l->reply[n] = 0;
+    l->refusal = (struct reply){l->reply, "listed"};
+}
+
+/* The verdict is heard once; what follows from it stays. */
+static void hear(struct session *s)
+{
+    static const char *const codes[] = {
+        [DNSBL_DROP] = "521 5.7.1", [DNSBL_REJECT] = "550 5.7.1", [DNSBL_TEMPFAIL] = "451 4.7.1",
+        [DNSBL_STORE] = NULL,       [DNSBL_LOG] = NULL,
+    };
+    struct lists *l = &s->lists;
+    const char *code = codes[s->config.dnsbl_action];
+
+    await(s, false);
+    if (is_undecided(s))
+        return; /* the session is over */
+    l->heard = true;
+    log_verdict(s);
+    if (code && dnsbl_verdict(&l->dnsbl) == DNSBL_LISTED)
+        write_refusal(s, code);
+    dnsbl_end(&l->dnsbl);
+}
+
+const struct reply *lists_refusal(struct session *s, enum stage stage, const char **rule)
+{
+    static const enum stage stages[] = {
+        [DNSBL_DROP] = STAGE_CONNECT, [DNSBL_REJECT] = STAGE_RCPT, [DNSBL_TEMPFAIL] = STAGE_RCPT,
+        [DNSBL_STORE] = STAGE_DATA,   [DNSBL_LOG] = STAGE_RCPT,
+    };
+    static const char *const rules[] = {[DNSBL_OPEN] = "not listed",
+                                        [DNSBL_CLEAN] = "not listed",
+                                        [DNSBL_LISTED] = "listed",
+                                        [DNSBL_WELCOME] = "in RWL"};
+    struct lists *l = &s->lists;
+
+    if (!s->lists_asked || stages[s->config.dnsbl_action] != stage)
+        return NULL;
+    if (!l->heard)
+        hear(s);
+    if (!l->heard)
+        return deadline_now() < s->wire.limit ? &reply_shutdown : &reply_timeout;
+    *rule = rules[dnsbl_verdict(&l->dnsbl)];
+    return l->refusal.text ? &l->refusal : NULL;
+}
+
+size_t lists_hits(const struct session *s, char *out, size_t room)
+{
+    const struct lists *l = &s->lists;
+    size_t n = 0;
+
+    for (size_t i = 0; s->lists_asked && l->heard && i < l->dnsbl.n; i++) {
+        const struct dnsbl_item *item = &l->dnsbl.item[i];
+        struct slice name = shown_name(s, item->list->zone);
+        if (item->state != DNSBL_HIT || room - n < name.n + LISTS_HIT)
+            continue;
+        n += fmt_str(out + n, n ? ", " : "");
+        n += fmt_copybytes(out + n, name.p, name.n);
+        out[n++] = '=';
+        n += put_answer(out + n, item);
+    }
+    return n;
+}
+
+void lists_close(struct session *s)
+{
+    if (!s->lists_asked || s->lists.heard || is_open(s))
+        return;
+    log_verdict(s);
+    dnsbl_end(&s->lists.dnsbl);
+}

@@ -1,0 +1,124 @@
+/* session: what is known of one client's session, and how that is logged. */
+#ifndef POSTERN_SESSION_H
+#define POSTERN_SESSION_H
+
+#include "net/client.h"
+#include "smtp/config.h"
+#include "store/delivery.h"
+#include "dns/dnsbl.h"
+#include "log/log.h"
+#include "smtp/reply.h"
+#include "table/table.h"
+#include "mail/trace.h"
+#include "mail/transaction.h"
+#include "net/ucspitls.h"
+#include "net/wire.h"
+
+enum { SESSION_ID = 24, SESSION_TEXT = 512, SESSION_PATH = ADDRESS_FMT + 2 };
+
+enum {
+    LISTS_NAME = 190, /* octets of a list's name in a reply */
+    LISTS_HIT = 24    /* room for one answer, its equals sign and comma */
+};
+
+/* What DNS lists say; see lists.h. */
+struct lists {
+    bool heard;           /* the verdict is known and logged */
+    struct reply refusal; /* what follows from it; no text: nothing */
+    struct dnslists white, black;
+    struct table sick;
+    char reply[512];
+    struct pollfd fds[1 + DNSBL_FDS]; /* as for wire_pause_with */
+    struct dnsbl dnsbl;
+};
+
+/* Ordered by use: what every session needs stands in front and close together, so that one which is
+ * idle, or says only EHLO and QUIT, holds few pages of memory. Behind the large buffers the order is such
+ * that what RCPT touches is one page, and what a delivery begins with another; the bench shows it where that
+ * is no longer so. */
+struct session {
+    instant began;
+    bool greeted, esmtp;                         /* HELO or EHLO was said; it was EHLO */
+    bool closing;                                /* the reply that was sent is the last one */
+    bool turned_away;                            /* nothing but QUIT is left to this client */
+    bool paused;                                 /* we made the client wait since its last turn */
+    bool lists_asked;                            /* DNS lists were; s->lists is in use */
+    bool tls;                                    /* what is said is encrypted; s->tls_facts tells how */
+    bool relay_granted;                          /* RELAYCLIENT holds because the client authenticated */
+    bool secret_announced;                       /* a password may come, where a command would be expected */
+    const char *ended;                           /* why, for the log; NULL: not yet */
+    uint64_t errors, noops, vrfys, rcpts, auths; /* auths: those that failed */
+    uint64_t deferred, excess;                   /* RCPTs answered 4xx; too many of this transaction */
+    uint64_t messages, messages_begun;           /* accepted; for which DATA was said */
+    uint64_t messages_kept;                      /* stored, though REFUSE=dot may have said no */
+    struct ucspitls ucspitls;
+    size_t user_len;  /* 0: not authenticated */
+    size_t tried_len; /* of the name in `user` that AUTH has just refused; 0: none */
+    struct wire wire;
+    struct log log;
+    struct transaction transaction;
+    struct table domains, mailboxes, badsenders;
+    struct client client;
+    struct config config;
+    struct config_room config_room;
+    char id[SESSION_ID];
+    size_t helo_len, from_len, to_len;
+    char helo[TRACE_HELO];
+    struct reply dynamic; /* a reply whose text is in text[] */
+    char text[SESSION_TEXT];
+
+    struct log_room log_room;
+    struct wire_room wire_room;
+    struct ucspitls_facts tls_facts;
+    char user[TRACE_USER];
+    char from[SESSION_PATH], to[SESSION_PATH]; /* of the last MAIL and RCPT, as they are logged */
+    struct transaction_room transaction_room;
+    struct lists lists;       /* where there are any */
+    struct delivery delivery; /* from the first message on */
+    struct table_room table_room[4];
+};
+
+/* A fresh session on descriptors in and out, with s->config, s->client and s->log in place and all else zero.
+ */
+void session_init(struct session *s, int in, int out);
+
+/* The client said HELO, or EHLO. */
+void session_greet(struct session *s, struct slice name, bool esmtp);
+
+/* All that the client said is forgotten but that it misbehaved: it begins anew (RFC 3207 4.2). */
+void session_restart(struct session *s);
+
+/* Sends one reply. After one that closes there must be no other. */
+void session_reply(struct session *s, const struct reply *r);
+
+/* The pairs that say what became of something: verdict, reason and reply. */
+void session_log_reply(struct session *s, const struct reply *r);
+
+/* Logs a failure of our own: what was done, to what, errno and exit code (0: none). */
+void session_log_trouble(struct session *s, const char *step, const char *object, int error, int exit_code);
+
+/* The same where a table could not be asked. */
+void session_log_lookup(struct session *s, const struct table *t, int error);
+
+/* Keeps a path for the log: `a` where it could be read, else the argument as it came. Returns the length. */
+size_t session_keep_path(char room[SESSION_PATH], struct slice argument, const struct address *a);
+
+/* The part that may be logged of a line that is no known command, or of several: see discreet. Nothing once a
+ * password was announced: any line may be one. */
+struct slice session_discreet(const struct session *s, struct slice said);
+
+/* TLS, its cipher, and who authenticated, where it is so. */
+void session_log_security(struct session *s);
+
+/* It said who it is, and proved it. */
+static inline bool session_is_authenticated(const struct session *s)
+{
+    return s->user_len > 0;
+}
+
+static inline struct slice session_helo(const struct session *s)
+{
+    return (struct slice){s->helo, s->helo_len};
+}
+
+#endif

@@ -1,0 +1,77 @@
+#include "tls/report.h"
+
+#include <string.h>
+
+#include <openssl/x509v3.h>
+
+struct report {
+    char *out;
+    size_t n;
+};
+
+/* Six pairs at most, so there is always room. */
+static void put(struct report *r, const char *name, const char *value, size_t length)
+{
+    size_t n = strlen(name);
+
+    memcpy(r->out + r->n, name, n);
+    r->n += n;
+    r->out[r->n++] = '=';
+    for (size_t i = 0; i < length && i < REPORT_VALUE; i++)
+        r->out[r->n++] = (char)(value[i] >= ' ' && value[i] <= '~' ? value[i] : '?');
+    r->out[r->n++] = 0;
+}
+
+static void put_text(struct report *r, const char *name, const char *value)
+{
+    put(r, name, value, strlen(value));
+}
+
+/* As mod_ssl writes it: RFC 2253, all that is not ASCII escaped. */
+static void put_name(struct report *r, const char *name, const X509_NAME *dn)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *text = NULL;
+    long n = 0;
+
+    if (bio && X509_NAME_print_ex(bio, dn, 0, XN_FLAG_RFC2253) >= 0)
+        n = BIO_get_mem_data(bio, &text);
+    put(r, name, text, text && n > 0 ? (size_t)n : 0);
+    BIO_free(bio);
+}
+
+static void put_verdict(struct report *r, long result)
+{
+    char text[REPORT_VALUE] = "FAILED:";
+
+    strncat(text, X509_verify_cert_error_string(result), sizeof text - sizeof "FAILED:");
+    put_text(r, "SSL_CLIENT_VERIFY", result == X509_V_OK ? "SUCCESS" : text);
+}
+
+static void put_client(struct report *r, SSL *ssl)
+{
+    const X509 *peer = SSL_get0_peer_certificate(ssl);
+
+    if (!peer) {
+        put_text(r, "SSL_CLIENT_VERIFY", "NONE");
+        return;
+    }
+    put_verdict(r, SSL_get_verify_result(ssl));
+    put_name(r, "SSL_CLIENT_S_DN", X509_get_subject_name(peer));
+    put_name(r, "SSL_CLIENT_I_DN", X509_get_issuer_name(peer));
+}
+
+size_t report_make(char out[REPORT_MAX], SSL *ssl)
+{
+    struct report r = {out, 0};
+    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+
+    put_text(&r, "SSL_PROTOCOL", SSL_get_version(ssl));
+    put_text(&r, "SSL_CIPHER", SSL_get_cipher_name(ssl));
+    if (name)
+        put_text(&r, "SSL_TLS_SNI_SERVERNAME", name);
+    if (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER)
+        put_client(&r, ssl);
+    out[r.n++] = 0;
+    return r.n;
+}
