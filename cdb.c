@@ -46,7 +46,7 @@ struct compiler {
     uint32_t line;
     unsigned long errors;
     struct repeat *repeats;
-    size_t count, room;
+    size_t count, buffer;
     struct mark *marks; /* of all the records in repeats; those before `marked` have their line */
     size_t marked;
     uint32_t at; /* of the next record */
@@ -111,9 +111,9 @@ static int put_repeat(void *context, uint32_t first, uint32_t again)
 {
     struct compiler *c = context;
 
-    if (c->count == c->room) {
-        c->room = c->room ? c->room * 2 : 64;
-        struct repeat *more = realloc(c->repeats, c->room * sizeof *more);
+    if (c->count == c->buffer) {
+        c->buffer = c->buffer ? c->buffer * 2 : 64;
+        struct repeat *more = realloc(c->repeats, c->buffer * sizeof *more);
         if (!more)
             return -1;
         c->repeats = more;

@@ -45,11 +45,11 @@ _Noreturn static void leave(int code)
 /* No user is named: a name that came may be a mistyped password. */
 _Noreturn static void fail(const char *object, const char *error)
 {
-    static struct log_room room;
+    static struct log_buffer buffer;
     struct log log;
 
     wipe();
-    log_init(&log, &room, STDERR_FILENO);
+    log_init(&log, &buffer, STDERR_FILENO);
     log_event(&log, "checkpw");
     log_string(&log, "object", object);
     log_string(&log, "error", error);
@@ -134,11 +134,11 @@ static bool is_right(const char *path, const char *password, struct slice hash)
 
 static bool is_acceptable(const char *path, const struct credentials *c)
 {
-    static struct table_room room;
+    static struct table_buffer buffer;
     struct table users;
     struct slice key, hash;
 
-    table_init(&users, path, &room);
+    table_init(&users, path, &buffer);
     int is_users = table_is(&users, "users", &hash);
     if (is_users < 0)
         fail(path, table_error(errno));

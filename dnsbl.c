@@ -1,7 +1,7 @@
 /* postern-dnsbl: asks the DNS lists about addresses, and tests the lists themselves. postern-dnsbl(8) is its
  * manual. */
 #include "base/about.h"
-#include "smtp/command.h"
+#include "base/digits.h"
 #include "dns/dnsbl.h"
 #include "log/log.h"
 #include "base/replace.h"
@@ -29,7 +29,7 @@ static const char *scan_threshold(const char *text, struct settings *s)
 {
     unsigned long long n;
 
-    if (!command_number(slice_of(text), &n) || !n || n > THRESHOLD_MAX)
+    if (!digits_scan(slice_of(text), &n) || !n || n > THRESHOLD_MAX)
         return "not a number from 1 to 32000";
     s->threshold = (int)n;
     return NULL;
@@ -44,7 +44,7 @@ static const char *scan_timeout(const char *text, struct settings *s)
                  part = slice_of(dot ? dot + 1 : "0");
     unsigned long long seconds, ms;
 
-    if (!command_number(whole, &seconds) || !command_number(part, &ms) || part.n > 3)
+    if (!digits_scan(whole, &seconds) || !digits_scan(part, &ms) || part.n > 3)
         return wrong;
     for (size_t n = part.n; n < 3; n++)
         ms *= 10;

@@ -1,8 +1,7 @@
 /* postern-smtpd: one SMTP session on descriptors 0 and 1. postern-smtpd(8) is its manual. */
 #include "base/about.h"
-#include "smtp/review.h"
+#include "smtp/explain.h"
 #include "smtp/serve.h"
-#include "smtp/why.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -31,10 +30,10 @@ static void log_complaint(void *context, const char *name, const char *value, co
 static int run(struct session *s)
 {
     wire_catch_signals(0);
-    log_init(&s->log, &s->log_room, 2);
+    log_init(&s->log, &s->log_buffer, 2);
     client_find(&s->client, 0);
-    if (config_load(&s->config, &s->config_room, environ, log_complaint, s)) {
-        wire_init(&s->wire, &s->wire_room, 0, 1, 10 * SECOND, deadline_after(deadline_now(), 10 * SECOND));
+    if (config_load(&s->config, &s->config_buffer, environ, log_complaint, s)) {
+        wire_init(&s->wire, &s->wire_buffer, 0, 1, 10 * SECOND, deadline_after(deadline_now(), 10 * SECOND));
         s->config.verbose = false; /* nothing is known yet that a line must say */
         session_reply(s, &reply_config);
         wire_linger(&s->wire);
@@ -45,15 +44,6 @@ static int run(struct session *s)
     return EXIT_OK;
 }
 
-/* -w: what the door would say. */
-static int explain(struct session *s, char *const arguments[4])
-{
-    log_init(&s->log, &s->log_room, 2);
-    if (config_load(&s->config, &s->config_room, environ, review_complain, NULL))
-        return EXIT_WRONG;
-    return why(s, arguments);
-}
-
 int main(int argc, char **argv)
 {
     static const char usage[] = "usage: postern-smtpd [-n | -w client helo sender recipient]\n";
@@ -61,9 +51,9 @@ int main(int argc, char **argv)
     if (argc == 1)
         return run(&session);
     if (argc == 2 && !strcmp(argv[1], "-n"))
-        return review(&session, environ);
+        return explain_settings(&session, environ);
     if (argc == 6 && !strcmp(argv[1], "-w"))
-        return explain(&session, argv + 2);
+        return explain_door(&session, environ, argv + 2);
     int code = about_asked(argc, argv, usage);
     return code < 0 ? about_misuse(usage) : code;
 }

@@ -48,13 +48,13 @@ struct channels {
 
 static void complain(const char *step, const char *object, const char *why)
 {
-    static struct log_room room;
+    static struct log_buffer buffer;
     struct log l;
     const char *client = getenv("TCPREMOTEIP");
 
     if (!client)
         client = getenv("REMOTE_ADDR");
-    log_init(&l, &room, 2);
+    log_init(&l, &buffer, 2);
     log_event(&l, "gate");
     log_string(&l, "client", client ? client : "unknown");
     log_string(&l, "step", step);
@@ -143,10 +143,10 @@ static void make_channels(struct channels *c)
     c->to = in[1];
 }
 
-static char *number_text(char room[16], int number)
+static char *number_text(char buffer[16], int number)
 {
-    snprintf(room, 16, "%d", number);
-    return room;
+    snprintf(buffer, 16, "%d", number);
+    return buffer;
 }
 
 static void become_user(const struct gate *g)

@@ -2,7 +2,7 @@
  */
 #include "base/about.h"
 #include "base/await.h"
-#include "tls/report.h"
+#include "tls/facts.h"
 #include "tls/tlscheck.h"
 #include "tls/tlsctx.h"
 #include "tls/tunnel.h"
@@ -22,8 +22,8 @@ enum { EXIT_OK = 0, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
 
 enum { CLIENT_MAX = 64, PORT_MAX = 5 };
 
-static struct log_room log_room;
-static struct log event_log = {.fd = 2, .room = &log_room};
+static struct log_buffer log_buffer;
+static struct log event_log = {.fd = 2, .buffer = &log_buffer};
 static struct tunnel tunnel;
 
 /* The key must be in no core file, and no other process of this user may look at it. */
@@ -86,8 +86,8 @@ static bool start_openssl(void)
 /* What it does not hear, the application does not want to know: that it is gone shows later. */
 static void tell_application(int control, SSL *ssl)
 {
-    char bytes[REPORT_MAX];
-    ssize_t ignored = write(control, bytes, report_make(bytes, ssl));
+    char bytes[FACTS_MAX];
+    ssize_t ignored = write(control, bytes, facts_make(bytes, ssl));
     (void)ignored;
 }
 
@@ -102,7 +102,7 @@ static int serve(const struct options *o)
     struct tlsctx t;
     SSL *ssl;
 
-    log_init(&event_log, &log_room, 2);
+    log_init(&event_log, &log_buffer, 2);
     name_client(&event_log);
     await_init(-1);
     if (tlsconf_load(&conf, environ, complain_of_knob, &event_log) ||

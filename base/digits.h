@@ -1,4 +1,4 @@
-/* digits: numbers as decimal digits, without any library: what a program of another licence shares.
+/* digits: numbers as decimal digits, and back, without any library: what a program of another licence shares.
  *
  * libowfat's fmt_ulong0 would lose the number, besides: within Debian's build of it, too, a call that writes
  * through its pointer is taken for pure. */
@@ -7,6 +7,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/slice.h"
 
 enum { DIGITS = 20 }; /* of the largest number */
 
@@ -29,5 +31,9 @@ static inline size_t digits_put(char *out, uint64_t number)
         out[i] = (char)('0' + number % 10);
     return n;
 }
+
+/* A decimal number of at most 20 digits and below 2^64, as in the size-value of RFC 1870. False where `text`
+ * is anything else. */
+bool digits_scan(struct slice text, unsigned long long *number);
 
 #endif

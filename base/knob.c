@@ -1,7 +1,6 @@
 #include "base/knob.h"
 
 #include "mail/address.h"
-#include "smtp/command.h"
 #include "base/digits.h"
 #include "dns/dnslist.h"
 
@@ -67,10 +66,10 @@ static const char *scan_suffix(const struct knob *k, const char *text, void *fie
     return scan_text(k, text, field);
 }
 
-static const char *show_text(const struct knob *k, const void *field, char *room)
+static const char *show_text(const struct knob *k, const void *field, char *buffer)
 {
     (void)k;
-    (void)room;
+    (void)buffer;
     return *(const char *const *)field;
 }
 
@@ -84,10 +83,10 @@ static const char *scan_flag(const struct knob *k, const char *text, void *field
     return NULL;
 }
 
-static const char *show_flag(const struct knob *k, const void *field, char *room)
+static const char *show_flag(const struct knob *k, const void *field, char *buffer)
 {
     (void)k;
-    (void)room;
+    (void)buffer;
     return *(const bool *)field ? "1" : NULL;
 }
 
@@ -95,7 +94,7 @@ static const char *scan_number(const struct knob *k, const char *text, void *fie
 {
     unsigned long long n;
 
-    if (!command_number(slice_of(text), &n))
+    if (!digits_scan(slice_of(text), &n))
         return "no number";
     if (n < k->low || n > k->high)
         return "out of range";
@@ -103,18 +102,18 @@ static const char *scan_number(const struct knob *k, const char *text, void *fie
     return NULL;
 }
 
-static const char *wrong_number(const struct knob *k, char room[KNOB_WHY])
+static const char *wrong_number(const struct knob *k, char buffer[KNOB_WHY])
 {
-    snprintf(room, KNOB_WHY, "not a number from %llu to %llu", (unsigned long long)k->low,
+    snprintf(buffer, KNOB_WHY, "not a number from %llu to %llu", (unsigned long long)k->low,
              (unsigned long long)k->high);
-    return room;
+    return buffer;
 }
 
-static const char *show_number(const struct knob *k, const void *field, char *room)
+static const char *show_number(const struct knob *k, const void *field, char *buffer)
 {
     (void)k;
-    room[digits_put(room, *(const uint64_t *)field)] = 0;
-    return room;
+    buffer[digits_put(buffer, *(const uint64_t *)field)] = 0;
+    return buffer;
 }
 
 /* Seconds with at most three decimals. */
@@ -128,7 +127,7 @@ static const char *scan_seconds(const struct knob *k, const char *text, void *fi
         whole.n = (size_t)(dot - text);
         part = slice_of(dot + 1);
     }
-    if (!command_number(whole, &s) || !command_number(part, &ms) || part.n > 3)
+    if (!digits_scan(whole, &s) || !digits_scan(part, &ms) || part.n > 3)
         return "no number";
     for (size_t n = part.n; n < 3; n++)
         ms *= 10;
@@ -138,24 +137,24 @@ static const char *scan_seconds(const struct knob *k, const char *text, void *fi
     return NULL;
 }
 
-static const char *wrong_seconds(const struct knob *k, char room[KNOB_WHY])
+static const char *wrong_seconds(const struct knob *k, char buffer[KNOB_WHY])
 {
-    snprintf(room, KNOB_WHY, "not a number of seconds from %llu to %llu, with three decimals at most",
+    snprintf(buffer, KNOB_WHY, "not a number of seconds from %llu to %llu, with three decimals at most",
              (unsigned long long)k->low, (unsigned long long)k->high);
-    return room;
+    return buffer;
 }
 
-static const char *show_seconds(const struct knob *k, const void *field, char *room)
+static const char *show_seconds(const struct knob *k, const void *field, char *buffer)
 {
     (void)k;
     unsigned long long ms = (unsigned long long)*(const int64_t *)field / 1000000;
-    size_t n = digits_put(room, ms / 1000);
+    size_t n = digits_put(buffer, ms / 1000);
     if (ms % 1000) {
-        room[n++] = '.';
-        n += digits_fmt(room + n, (unsigned long)(ms % 1000), 3);
+        buffer[n++] = '.';
+        n += digits_fmt(buffer + n, (unsigned long)(ms % 1000), 3);
     }
-    room[n] = 0;
-    return room;
+    buffer[n] = 0;
+    return buffer;
 }
 
 static const char *scan_choice(const struct knob *k, const char *text, void *field)
@@ -168,19 +167,19 @@ static const char *scan_choice(const struct knob *k, const char *text, void *fie
     return "no such choice";
 }
 
-static const char *wrong_choice(const struct knob *k, char room[KNOB_WHY])
+static const char *wrong_choice(const struct knob *k, char buffer[KNOB_WHY])
 {
-    int n = snprintf(room, KNOB_WHY, "none of");
+    int n = snprintf(buffer, KNOB_WHY, "none of");
 
     for (unsigned i = 0; k->words[i] && n < KNOB_WHY; i++)
-        n += snprintf(room + n, (size_t)(KNOB_WHY - n), "%s %s", i ? "," : "",
+        n += snprintf(buffer + n, (size_t)(KNOB_WHY - n), "%s %s", i ? "," : "",
                       *k->words[i] ? k->words[i] : "\"\"");
-    return room;
+    return buffer;
 }
 
-static const char *show_choice(const struct knob *k, const void *field, char *room)
+static const char *show_choice(const struct knob *k, const void *field, char *buffer)
 {
-    (void)room;
+    (void)buffer;
     return k->words[*(const unsigned *)field];
 }
 

@@ -18,9 +18,9 @@ struct knob;
  * sets some forty defaults, so these are values, and no texts to read. */
 struct kind {
     const char *(*scan)(const struct knob *k, const char *text, void *field);
-    const char *(*show)(const struct knob *k, const void *field, char *room);
+    const char *(*show)(const struct knob *k, const void *field, char *buffer);
     const char *(*wrong)(const struct knob *k,
-                         char room[KNOB_WHY]);              /* a better answer than scan's; or NULL */
+                         char buffer[KNOB_WHY]);            /* a better answer than scan's; or NULL */
     void (*set_default)(const struct knob *k, void *field); /* NULL: all zero */
     bool private; /* the value may hold a key, and is not for complaints */
 };

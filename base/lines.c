@@ -16,12 +16,12 @@ static int fill(struct lines *l)
     ssize_t r;
 
     if (l->at) {
-        memmove(l->room, l->room + l->at, l->have - l->at);
+        memmove(l->buffer, l->buffer + l->at, l->have - l->at);
         l->have -= l->at;
         l->at = 0;
     }
     do
-        r = read(l->fd, l->room + l->have, sizeof l->room - l->have);
+        r = read(l->fd, l->buffer + l->have, sizeof l->buffer - l->have);
     while (r < 0 && errno == EINTR);
     if (r < 0)
         return -1;
@@ -33,7 +33,7 @@ static int fill(struct lines *l)
 /* What is there up to the next line end; false where that was not read yet. */
 static bool find_end(const struct lines *l, size_t searched, size_t *n)
 {
-    const char *start = l->room + l->at, *end = memchr(start + searched, '\n', l->have - l->at - searched);
+    const char *start = l->buffer + l->at, *end = memchr(start + searched, '\n', l->have - l->at - searched);
 
     *n = end ? (size_t)(end - start) + 1 : l->have - l->at;
     return end || l->ended;
@@ -59,15 +59,15 @@ int lines_next(struct lines *l, struct slice *line, bool *whole)
 
     *whole = true;
     while (!find_end(l, n, &n)) {
-        if (l->have - l->at == sizeof l->room) {
+        if (l->have - l->at == sizeof l->buffer) {
             *whole = false;
-            *line = (struct slice){l->room, 0};
+            *line = (struct slice){l->buffer, 0};
             return skip(l) < 0 ? -1 : 1;
         }
         if (fill(l) < 0)
             return -1;
     }
-    *line = (struct slice){l->room + l->at, n};
+    *line = (struct slice){l->buffer + l->at, n};
     l->at += n;
     return n > 0;
 }

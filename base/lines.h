@@ -1,4 +1,4 @@
-/* lines: the lines of a file, one after the other, in a room of fixed size. */
+/* lines: the lines of a file, one after the other, in a buffer of fixed size. */
 #ifndef POSTERN_LINES_H
 #define POSTERN_LINES_H
 
@@ -6,19 +6,20 @@
 
 #include "base/slice.h"
 
-enum { LINES_ROOM = 65536 };
+enum { LINES_BUFFER = 65536 };
 
 struct lines {
     int fd;
     bool ended;      /* the file has no more */
-    size_t at, have; /* what of the room was not given yet: from `at` to `have` */
-    char room[LINES_ROOM];
+    size_t at, have; /* what of the buffer was not given yet: from `at` to `have` */
+    char buffer[LINES_BUFFER];
 };
 
 void lines_begin(struct lines *l, int fd);
 
 /* The next line with its line end, which the last one may lack; valid until the next call. 1; 0 at the end;
- * -1 trouble with errno. Of a line that does not fit into the room nothing is given, and *whole is false. */
+ * -1 trouble with errno. Of a line that does not fit into the buffer nothing is given, and *whole is false.
+ */
 int lines_next(struct lines *l, struct slice *line, bool *whole);
 
 #endif

@@ -4,9 +4,9 @@
 
 #include <unistd.h>
 
-void log_init(struct log *l, struct log_room *room, int fd)
+void log_init(struct log *l, struct log_buffer *buffer, int fd)
 {
-    l->room = room;
+    l->buffer = buffer;
     l->fd = fd;
     l->prefix_len = l->len = 0;
     l->heard = NULL;
@@ -50,54 +50,54 @@ static size_t escape(char *out, unsigned char c)
     return 4;
 }
 
-static size_t put_in_quotes(char *out, size_t room, struct slice value, size_t most)
+static size_t put_in_quotes(char *out, size_t space, struct slice value, size_t most)
 {
     static const char cut[] = "\"...";
     const size_t longest = 4, tail = sizeof cut - 1;
     size_t n = 0, i;
 
-    if (room < 1 + longest + tail)
+    if (space < 1 + longest + tail)
         return 0;
     out[n++] = '"';
-    for (i = 0; i < value.n && i < most && n + longest + tail <= room; i++)
+    for (i = 0; i < value.n && i < most && n + longest + tail <= space; i++)
         n += escape(out + n, (unsigned char)value.p[i]);
     size_t end = i < value.n ? tail : 1;
     memcpy(out + n, cut, end);
     return n + end;
 }
 
-static size_t quote(char *out, size_t room, struct slice value, size_t most)
+static size_t quote(char *out, size_t space, struct slice value, size_t most)
 {
     if (!is_bare(value, most))
-        return put_in_quotes(out, room, value, most);
-    if (value.n > room)
+        return put_in_quotes(out, space, value, most);
+    if (value.n > space)
         return 0;
     memcpy(out, value.p, value.n);
     return value.n;
 }
 
-size_t log_in_quotes(char *out, size_t room, struct slice value)
+size_t log_in_quotes(char *out, size_t space, struct slice value)
 {
-    return put_in_quotes(out, room, value, LOG_VALUE);
+    return put_in_quotes(out, space, value, LOG_VALUE);
 }
 
-size_t log_quote(char *out, size_t room, struct slice value)
+size_t log_quote(char *out, size_t space, struct slice value)
 {
-    return quote(out, room, value, LOG_VALUE);
+    return quote(out, space, value, LOG_VALUE);
 }
 
 /* Appends ` key=value`, or nothing where it does not fit. Returns the new length. */
-static size_t put_pair(char *buf, size_t len, size_t room, const char *key, struct slice value, size_t most)
+static size_t put_pair(char *buf, size_t len, size_t space, const char *key, struct slice value, size_t most)
 {
     size_t k = strlen(key), n = len;
 
-    if (n + k + 2 > room)
+    if (n + k + 2 > space)
         return len;
     buf[n++] = ' ';
     memcpy(buf + n, key, k);
     n += k;
     buf[n++] = '=';
-    size_t v = quote(buf + n, room - n, value, most);
+    size_t v = quote(buf + n, space - n, value, most);
     return v ? n + v : len;
 }
 
@@ -108,7 +108,7 @@ void log_common(struct log *l, const char *key, struct slice value)
 
 static void append(struct log *l, struct slice bytes)
 {
-    memcpy(l->room->line + l->len, bytes.p, bytes.n);
+    memcpy(l->buffer->line + l->len, bytes.p, bytes.n);
     l->len += bytes.n;
 }
 
@@ -122,7 +122,7 @@ void log_event(struct log *l, const char *event)
 
 void log_some(struct log *l, const char *key, struct slice value, size_t most)
 {
-    l->len = put_pair(l->room->line, l->len, sizeof l->room->line - 1, key, value, most);
+    l->len = put_pair(l->buffer->line, l->len, sizeof l->buffer->line - 1, key, value, most);
 }
 
 void log_bytes(struct log *l, const char *key, struct slice value)
@@ -174,7 +174,7 @@ void log_end(struct log *l)
 
 void log_end_always(struct log *l)
 {
-    l->room->line[l->len++] = '\n';
-    ssize_t ignored = write(l->fd, l->room->line, l->len);
+    l->buffer->line[l->len++] = '\n';
+    ssize_t ignored = write(l->fd, l->buffer->line, l->len);
     (void)ignored;
 }

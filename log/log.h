@@ -20,21 +20,21 @@ enum { LOG_LINE = 1408, LOG_VALUE = 256, LOG_PREFIX = 128 };
  * it has, for who puts the time in front. */
 enum { LOG_FREE = 60 * 1024, LOG_FACTOR = 4, LOG_STAMP = 32 };
 
-struct log_room {
+struct log_buffer {
     char line[LOG_LINE];
 };
 
 struct log {
     int fd;
     size_t prefix_len, len;
-    const uint64_t *heard;    /* octets of the client; NULL: the log is not bounded */
-    uint64_t spent, left_out; /* octets of a bounded log; lines that it had no room for */
-    struct log_room *room;    /* where a line is put together */
-    char prefix[LOG_PREFIX];  /* what every line says behind its event: " sid=... client=..." */
+    const uint64_t *heard;     /* octets of the client; NULL: the log is not bounded */
+    uint64_t spent, left_out;  /* octets of a bounded log; lines that it had no room for */
+    struct log_buffer *buffer; /* where a line is put together */
+    char prefix[LOG_PREFIX];   /* what every line says behind its event: " sid=... client=..." */
 };
 
 /* Lines go to `fd`. Until log_common they say nothing but their event. */
-void log_init(struct log *l, struct log_room *room, int fd);
+void log_init(struct log *l, struct log_buffer *buffer, int fd);
 
 /* From now on every line says this behind its event; too long a pair is left out. */
 void log_common(struct log *l, const char *key, struct slice value);
@@ -57,11 +57,11 @@ void log_end(struct log *l);
 /* The same for a line that no bound leaves out, nor counts. */
 void log_end_always(struct log *l);
 
-/* The value as it stands in a line; at most `room` bytes are written. Returns the length, or 0
+/* The value as it stands in a line; at most `space` bytes are written. Returns the length, or 0
  * where it does not fit. */
-size_t log_quote(char *out, size_t room, struct slice value);
+size_t log_quote(char *out, size_t space, struct slice value);
 
 /* The same, in quotes always. */
-size_t log_in_quotes(char *out, size_t room, struct slice value);
+size_t log_in_quotes(char *out, size_t space, struct slice value);
 
 #endif

@@ -7,7 +7,7 @@
 void body_init(struct body *b)
 {
     memset(b, 0, sizeof *b);
-    b->place = BODY_BOL;
+    b->state = BODY_BOL;
     b->in_header = true;
 }
 
@@ -113,38 +113,38 @@ size_t body_step(struct body *b, const char *in, size_t n, char *out, size_t *wr
     const char *const start = in, *const end = in + n;
     char *o = out;
 
-    while (in < end && b->place != BODY_END) {
-        if (b->place == BODY_TEXT && !watches(b) && (in = copy_text(in, end, &o)) == end)
+    while (in < end && b->state != BODY_END) {
+        if (b->state == BODY_TEXT && !watches(b) && (in = copy_text(in, end, &o)) == end)
             break;
         char c = *in++;
-        if (b->place == BODY_CR || b->place == BODY_DOT_CR) {
+        if (b->state == BODY_CR || b->state == BODY_DOT_CR) {
             if (c == '\n') {
-                if (b->place == BODY_CR)
+                if (b->state == BODY_CR)
                     o = put(b, o, '\n');
-                b->place = b->place == BODY_CR ? BODY_BOL : BODY_END;
+                b->state = b->state == BODY_CR ? BODY_BOL : BODY_END;
                 continue;
             }
-            b->size += b->place == BODY_DOT_CR;
-            b->place = BODY_TEXT;
+            b->size += b->state == BODY_DOT_CR;
+            b->state = BODY_TEXT;
             o = put(b, o, '\r'); /* it ended no line: text */
         }
-        if (c == '.' && b->place == BODY_BOL) {
-            b->place = BODY_DOT; /* stuffing, or the first byte of the end: dropped either way */
+        if (c == '.' && b->state == BODY_BOL) {
+            b->state = BODY_DOT; /* stuffing, or the first byte of the end: dropped either way */
             b->size--;
             continue;
         }
         if (c == '\r') {
-            b->size -= b->place == BODY_DOT; /* not counted until it is known to be text */
-            b->place = b->place == BODY_DOT ? BODY_DOT_CR : BODY_CR;
+            b->size -= b->state == BODY_DOT; /* not counted until it is known to be text */
+            b->state = b->state == BODY_DOT ? BODY_DOT_CR : BODY_CR;
             continue;
         }
-        b->place = BODY_TEXT;
+        b->state = BODY_TEXT;
         b->has_bare_lf |= c == '\n';
         b->has_nul |= !c;
         o = put(b, o, c);
     }
     b->size += (uint64_t)(in - start);
-    b->size -= b->place == BODY_END && in > start; /* the LF of the end */
+    b->size -= b->state == BODY_END && in > start; /* the LF of the end */
     *written = (size_t)(o - out);
     return (size_t)(in - start);
 }

@@ -18,10 +18,10 @@ enum { BODY_HEADROOM = 1 };
 
 enum { BODY_ID = 250 }; /* octets of a Message-ID that are kept */
 
-enum body_place { BODY_BOL, BODY_TEXT, BODY_CR, BODY_DOT, BODY_DOT_CR, BODY_END };
+enum body_state { BODY_BOL, BODY_TEXT, BODY_CR, BODY_DOT, BODY_DOT_CR, BODY_END };
 
 struct body {
-    enum body_place place; /* where the next byte falls, as SMTP counts lines */
+    enum body_state state; /* where the next byte falls, as SMTP counts lines */
     bool in_header;        /* the empty line has not come yet */
     bool has_nul, has_bare_lf;
     bool takes_id;           /* the value of Message-ID is being read */
@@ -37,7 +37,7 @@ void body_init(struct body *b);
 
 /* Takes bytes from `in` and writes message bytes to `out`, at most n + BODY_HEADROOM of them.
  * `out` may be in - BODY_HEADROOM: it never overtakes the input. Returns how many bytes were taken: all, or
- * fewer when the end of data came (b->place == BODY_END); what follows belongs to the next command. */
+ * fewer when the end of data came (b->state == BODY_END); what follows belongs to the next command. */
 size_t body_step(struct body *b, const char *in, size_t n, char *out, size_t *written);
 
 #endif

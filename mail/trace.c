@@ -131,13 +131,13 @@ size_t trace_received(char *out, const struct trace *t)
     size_t n = fmt_str(out, "Received: from ");
 
     n += t->helo.n ? put_name(out + n, t->helo) : fmt_str(out + n, "unknown");
-    if (t->client->known) {
+    if (t->client) {
         n += fmt_str(out + n, " (");
-        if (t->client->name.n) {
-            n += put(out + n, t->client->name);
+        if (t->client_name.n) {
+            n += put(out + n, t->client_name);
             out[n++] = ' ';
         }
-        n += ip_literal_fmt(out + n, &t->client->ip);
+        n += ip_literal_fmt(out + n, t->client);
         out[n++] = ')';
     }
     n += fmt_str(out + n, "\n\tby ");
@@ -166,12 +166,13 @@ size_t trace_received(char *out, const struct trace *t)
 
 size_t trace_envelope(char *out, const struct trace *t)
 {
-    char helo[TRACE_HELO], user[TRACE_USER];
+    char ip[IP_FMT], helo[TRACE_HELO], user[TRACE_USER];
     struct slice recipient;
     const char *place;
     size_t n = 0, at = 0;
 
-    n += put_field(out + n, "Client", slice_of(t->client->text));
+    n += put_field(out + n, "Client",
+                   t->client ? (struct slice){ip, ip_fmt(ip, t->client)} : slice_of("unknown"));
     n += put_field(out + n, "Helo", (struct slice){helo, put_name(helo, t->helo)});
     n += put_field(out + n, "Session", slice_of(t->session));
     n += put_field(out + n, "Mode", slice_of(t->mode));

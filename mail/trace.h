@@ -4,14 +4,14 @@
 
 #include <time.h>
 
-#include "net/client.h"
+#include "base/ip.h"
 #include "mail/transaction.h"
 
 enum {
     TRACE_HELO = 255, /* octets of a HELO name that are kept */
     TRACE_USER = 256, /* and of a user's name */
     /* room for all fields of any transaction */
-    TRACE_ROOM = TRANSACTION_ARENA + 8192
+    TRACE_BUFFER = TRANSACTION_ARENA + 8192
 };
 
 struct trace {
@@ -20,7 +20,8 @@ struct trace {
     struct slice user;         /* that authenticated; empty: none did */
     const char *session, *id;  /* of the session; of this message */
     const char *mode;          /* collector, local, relay */
-    const struct client *client;
+    const struct ip *client;   /* NULL: not known */
+    struct slice client_name;  /* its host name; empty: not known */
     struct slice helo;
     struct slice lists; /* that have the client; empty: none */
     const struct transaction *transaction;

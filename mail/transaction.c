@@ -6,9 +6,9 @@ struct entry {
     uint16_t length, place;
 };
 
-void transaction_init(struct transaction *t, struct transaction_room *room)
+void transaction_init(struct transaction *t, struct transaction_buffer *buffer)
 {
-    t->room = room;
+    t->buffer = buffer;
     transaction_reset(t);
 }
 
@@ -24,7 +24,7 @@ void transaction_begin(struct transaction *t, const struct address *sender, bool
     transaction_reset(t);
     t->open = true;
     t->smtputf8 = smtputf8;
-    t->sender_len = address_fmt(t->room->sender, sender);
+    t->sender_len = address_fmt(t->buffer->sender, sender);
 }
 
 static size_t find_place(const struct transaction *t, struct slice place)
@@ -43,21 +43,21 @@ bool transaction_add(struct transaction *t, struct slice recipient, struct slice
 
     if (is_new)
         need += place.n + TRANSACTION_ENTRY;
-    if (which == TRANSACTION_PLACES || need > sizeof t->room->arena - t->used || !recipient.n ||
+    if (which == TRANSACTION_PLACES || need > sizeof t->buffer->arena - t->used || !recipient.n ||
         recipient.n > UINT16_MAX || place.n > UINT16_MAX)
         return false;
     if (is_new) {
         struct entry e = {0, (uint16_t)place.n};
-        char *at = t->room->arena + t->used;
+        char *at = t->buffer->arena + t->used;
         memcpy(at, &e, sizeof e);
         memcpy(at + sizeof e, place.p, place.n);
         at[sizeof e + place.n] = 0;
-        t->room->place[t->places++] = (uint32_t)(t->used + sizeof e);
+        t->buffer->place[t->places++] = (uint32_t)(t->used + sizeof e);
         t->used += place.n + TRANSACTION_ENTRY;
     }
     struct entry e = {(uint16_t)recipient.n, (uint16_t)which};
-    memcpy(t->room->arena + t->used, &e, sizeof e);
-    memcpy(t->room->arena + t->used + sizeof e, recipient.p, recipient.n);
+    memcpy(t->buffer->arena + t->used, &e, sizeof e);
+    memcpy(t->buffer->arena + t->used + sizeof e, recipient.p, recipient.n);
     t->used += recipient.n + TRANSACTION_ENTRY;
     t->recipients++;
     return true;
@@ -68,7 +68,7 @@ bool transaction_next(const struct transaction *t, size_t *at, struct slice *rec
     struct entry e;
 
     while (*at < t->used) {
-        const char *p = t->room->arena + *at;
+        const char *p = t->buffer->arena + *at;
         memcpy(&e, p, sizeof e);
         *at += TRANSACTION_ENTRY + (size_t)(e.length ? e.length : e.place);
         if (!e.length)

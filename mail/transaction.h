@@ -18,7 +18,7 @@ enum {
 };
 
 /* Apart from the rest, so that a session without a message never touches it. */
-struct transaction_room {
+struct transaction_buffer {
     char sender[ADDRESS_FMT];           /* as address_fmt has it */
     uint32_t place[TRANSACTION_PLACES]; /* where each begins in the arena: beside its front, so that a
                                            message with few recipients touches one page of all this */
@@ -29,11 +29,11 @@ struct transaction {
     bool open;                       /* MAIL was accepted */
     bool smtputf8;                   /* and said so */
     unsigned recipients;             /* accepted */
-    size_t sender_len, places, used; /* of what is in the room */
-    struct transaction_room *room;
+    size_t sender_len, places, used; /* of what is in the buffer */
+    struct transaction_buffer *buffer;
 };
 
-void transaction_init(struct transaction *t, struct transaction_room *room);
+void transaction_init(struct transaction *t, struct transaction_buffer *buffer);
 
 /* No transaction. */
 void transaction_reset(struct transaction *t);
@@ -50,13 +50,13 @@ bool transaction_next(const struct transaction *t, size_t *at, struct slice *rec
 /* One of the t->places Maildirs, a C string. */
 static inline const char *transaction_place(const struct transaction *t, size_t i)
 {
-    return t->room->arena + t->room->place[i];
+    return t->buffer->arena + t->buffer->place[i];
 }
 
 /* Empty for the null reverse-path. */
 static inline struct slice transaction_sender(const struct transaction *t)
 {
-    return (struct slice){t->room->sender, t->sender_len};
+    return (struct slice){t->buffer->sender, t->sender_len};
 }
 
 #endif

@@ -44,10 +44,10 @@ static bool is_plain(char c)
 }
 
 /* Keeps what fits of a value. */
-static void keep(char *out, size_t room, const char *value, size_t n)
+static void keep(char *out, size_t space, const char *value, size_t n)
 {
-    if (n > room - 1)
-        n = room - 1;
+    if (n > space - 1)
+        n = space - 1;
     for (size_t i = 0; i < n; i++)
         out[i] = is_plain(value[i]) ? value[i] : '_';
     out[n] = 0;

@@ -41,9 +41,9 @@ static bool set_receive_timeout(int fd)
     return !setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t);
 }
 
-void wire_init(struct wire *w, struct wire_room *room, int in, int out, int64_t patience, instant limit)
+void wire_init(struct wire *w, struct wire_buffer *buffer, int in, int out, int64_t patience, instant limit)
 {
-    w->room = room;
+    w->buffer = buffer;
     w->end = WIRE_OPEN;
     w->patience = patience;
     w->limit = limit;
@@ -58,7 +58,7 @@ void wire_change(struct wire *w, int in, int out)
     w->out = out;
     w->in_is_socket = set_receive_timeout(in);
     w->out_is_socket = true; /* until a send says otherwise */
-    w->next = w->room->in + WIRE_HEADROOM;
+    w->next = w->buffer->in + WIRE_HEADROOM;
     w->have = 0;
 }
 
@@ -84,7 +84,7 @@ static bool wait_for(int fd, short events, instant until)
 
 /* Reads at least one byte to `buf`, waiting until *until, which becomes what patience and the session allow
  * where that is earlier. 0 with w->end set when none came. */
-static size_t fill(struct wire *w, char *buf, size_t room, instant *until)
+static size_t fill(struct wire *w, char *buf, size_t space, instant *until)
 {
     instant now = deadline_now();
 
@@ -98,12 +98,12 @@ static size_t fill(struct wire *w, char *buf, size_t room, instant *until)
         kernel_waits = false;
         ssize_t r = 0;
         if (!await_stopped())
-            r = w->in_is_socket ? recv(w->in, buf, room, 0) : read(w->in, buf, room);
+            r = w->in_is_socket ? recv(w->in, buf, space, 0) : read(w->in, buf, space);
         if (await_stopped()) {
             end(w, WIRE_STOPPED);
         } else if (r > 0) {
             w->bytes_in += (uint64_t)r;
-            size_t end_of_it = (size_t)(buf - w->room->in) + (size_t)r;
+            size_t end_of_it = (size_t)(buf - w->buffer->in) + (size_t)r;
             if (end_of_it > w->touched)
                 w->touched = end_of_it;
             return (size_t)r;
@@ -175,7 +175,7 @@ enum wire_pause wire_pause(struct wire *w, instant until, enum wire_watch watch)
 
 int wire_line(struct wire *w, struct slice *line)
 {
-    char *const base = w->room->in + WIRE_HEADROOM;
+    char *const base = w->buffer->in + WIRE_HEADROOM;
     bool too_long = false;
     size_t seen = 0;           /* of what is buffered: known to hold no line end */
     instant until = INT64_MAX; /* for the whole line, from the first wait on */
@@ -215,7 +215,7 @@ int wire_chunk(struct wire *w, instant limit, char **bytes, size_t *n)
 {
     if (!w->have) {
         wire_flush(w);
-        w->next = w->room->in + WIRE_HEADROOM;
+        w->next = w->buffer->in + WIRE_HEADROOM;
         w->have = fill(w, w->next, WIRE_IN, &limit);
         if (!w->have)
             return -1;
@@ -234,7 +234,7 @@ void wire_take(struct wire *w, size_t n)
 /* What lies before the next bytes and behind them. */
 void wire_forget(struct wire *w)
 {
-    char *const start = w->room->in, *const behind = w->next + w->have, *const end = start + w->touched;
+    char *const start = w->buffer->in, *const behind = w->next + w->have, *const end = start + w->touched;
 
     explicit_bzero(start, (size_t)(w->next - start));
     if (behind < end)
@@ -286,15 +286,15 @@ static void write_all(struct wire *w, const char *p, size_t n)
 void wire_flush(struct wire *w)
 {
     if (w->out_len)
-        write_all(w, w->room->out, w->out_len);
+        write_all(w, w->buffer->out, w->out_len);
     w->out_len = 0;
 }
 
 void wire_put(struct wire *w, const char *bytes, size_t n)
 {
     while (n) {
-        size_t room = WIRE_OUT - w->out_len, part = n < room ? n : room;
-        memcpy(w->room->out + w->out_len, bytes, part);
+        size_t space = WIRE_OUT - w->out_len, part = n < space ? n : space;
+        memcpy(w->buffer->out + w->out_len, bytes, part);
         w->out_len += part;
         bytes += part;
         n -= part;
@@ -312,7 +312,7 @@ void wire_linger(struct wire *w)
     if (w->end == WIRE_EOF || w->end == WIRE_LOST || !w->in_is_socket || shutdown(w->out, SHUT_WR) < 0)
         return;
     while (budget && wait_for(w->in, POLLIN, until)) {
-        ssize_t r = recv(w->in, w->room->in, sizeof w->room->in, MSG_DONTWAIT);
+        ssize_t r = recv(w->in, w->buffer->in, sizeof w->buffer->in, MSG_DONTWAIT);
         if (r <= 0)
             return;
         budget -= (size_t)r < budget ? (size_t)r : budget;

@@ -28,7 +28,7 @@ enum wire_end {
 };
 
 /* The buffers, apart from the rest: large, and mostly touched at their beginning only. */
-struct wire_room {
+struct wire_buffer {
     char out[WIRE_OUT];
     char in[WIRE_HEADROOM + WIRE_IN];
 };
@@ -43,10 +43,10 @@ struct wire {
     size_t have, out_len;
     size_t touched; /* of the input buffer: no more than so much of it was ever written */
     uint64_t bytes_in, bytes_out;
-    struct wire_room *room;
+    struct wire_buffer *buffer;
 };
 
-void wire_init(struct wire *w, struct wire_room *room, int in, int out, int64_t patience, instant limit);
+void wire_init(struct wire *w, struct wire_buffer *buffer, int in, int out, int64_t patience, instant limit);
 
 /* What ended a pause. */
 enum wire_pause {

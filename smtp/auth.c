@@ -16,7 +16,7 @@ enum { TRIED_MOST = 64 }; /* octets of a name that is logged */
 /* One attempt. All of it is wiped at the end. */
 struct attempt {
     const struct reply *failure; /* of one that cannot be right; NULL: the client is gone */
-    struct slice user, password; /* in the rooms */
+    struct slice user, password; /* in the buffers */
     char first[SASL_MESSAGE], second[SASL_MESSAGE];
 };
 
@@ -37,19 +37,19 @@ static bool fail(struct attempt *a, const struct reply *why)
     return false;
 }
 
-static bool decode(struct attempt *a, struct slice text, char room[SASL_MESSAGE], struct slice *message)
+static bool decode(struct attempt *a, struct slice text, char buffer[SASL_MESSAGE], struct slice *message)
 {
-    message->p = room;
+    message->p = buffer;
     if (slice_is(text, "*"))
         return fail(a, &reply_auth_cancelled);
     if (text.n > SASL_TEXT)
         return fail(a, &reply_auth_too_long);
-    return sasl_decode(text, room, &message->n) || fail(a, &reply_auth_malformed);
+    return sasl_decode(text, buffer, &message->n) || fail(a, &reply_auth_malformed);
 }
 
 /* The client's answer to a challenge. */
-static bool ask(struct session *s, const struct reply *challenge, struct attempt *a, char room[SASL_MESSAGE],
-                struct slice *message)
+static bool ask(struct session *s, const struct reply *challenge, struct attempt *a,
+                char buffer[SASL_MESSAGE], struct slice *message)
 {
     struct slice line;
 
@@ -57,7 +57,7 @@ static bool ask(struct session *s, const struct reply *challenge, struct attempt
     int r = wire_line(&s->wire, &line);
     if (r < 0)
         return fail(a, NULL);
-    return r ? decode(a, line, room, message) : fail(a, &reply_auth_too_long);
+    return r ? decode(a, line, buffer, message) : fail(a, &reply_auth_too_long);
 }
 
 /* What the client sent with the command, where `=` stands for nothing; else its answer to a challenge. */

@@ -1,7 +1,5 @@
 #include "smtp/command.h"
 
-#include <limits.h>
-
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t';
@@ -72,22 +70,4 @@ enum parameter_found command_parameter(struct slice *rest, struct parameter *fou
         *rest = slice_after(*rest, n);
     }
     return rest->n && !is_blank(*rest->p) ? PARAMETER_BAD : PARAMETER_OK;
-}
-
-bool command_number(struct slice text, unsigned long long *number)
-{
-    unsigned long long sum = 0;
-
-    if (!text.n || text.n > 20)
-        return false;
-    for (; text.n; text = slice_after(text, 1)) {
-        if (*text.p < '0' || *text.p > '9')
-            return false;
-        unsigned digit = (unsigned)(*text.p - '0');
-        if (sum > (ULLONG_MAX - digit) / 10)
-            return false;
-        sum = sum * 10 + digit;
-    }
-    *number = sum;
-    return true;
 }

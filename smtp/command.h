@@ -29,8 +29,4 @@ enum parameter_found { PARAMETER_END, PARAMETER_OK, PARAMETER_BAD };
  * spaces before it off `rest`. PARAMETER_BAD leaves the rest undefined. */
 enum parameter_found command_parameter(struct slice *rest, struct parameter *found);
 
-/* A decimal number of at most 20 digits and below 2^64: the size-value of RFC 1870. False
- * where `text` is anything else. */
-bool command_number(struct slice text, unsigned long long *number);
-
 #endif

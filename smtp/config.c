@@ -43,11 +43,11 @@ static const char *scan_refuse(const struct knob *k, const char *text, void *fie
 }
 
 /* The stage stands before the reply, in the environment. */
-static const char *show_refuse(const struct knob *k, const void *field, char *room)
+static const char *show_refuse(const struct knob *k, const void *field, char *buffer)
 {
     const struct config *c = (const struct config *)((const char *)field - k->field);
     const char *reply = *(const char *const *)field;
-    (void)room;
+    (void)buffer;
     return reply ? reply - strlen(stages[c->refuse_stage]) - 1 : NULL;
 }
 
@@ -64,14 +64,14 @@ static const char *scan_tls_use(const struct knob *k, const char *text, void *fi
     return knob_choice.scan(k, strcmp(text, "1") ? text : "", field);
 }
 
-static const char *show_tls_use(const struct knob *k, const void *field, char *room)
+static const char *show_tls_use(const struct knob *k, const void *field, char *buffer)
 {
-    return knob_choice.show(k, field, room);
+    return knob_choice.show(k, field, buffer);
 }
 
-static const char *wrong_tls_use(const struct knob *k, char room[KNOB_WHY])
+static const char *wrong_tls_use(const struct knob *k, char buffer[KNOB_WHY])
 {
-    return knob_choice.wrong(k, room);
+    return knob_choice.wrong(k, buffer);
 }
 
 static void default_tls_use(const struct knob *k, void *field)
@@ -182,24 +182,24 @@ static void find_values(char *const *environment, const char *values[KNOBS])
     }
 }
 
-static const char *own_host(struct config_room *room)
+static const char *own_host(struct config_buffer *buffer)
 {
-    if (gethostname(room->hostname, sizeof room->hostname) < 0)
+    if (gethostname(buffer->hostname, sizeof buffer->hostname) < 0)
         return "";
-    room->hostname[CONFIG_HOST] = 0;
-    return room->hostname;
+    buffer->hostname[CONFIG_HOST] = 0;
+    return buffer->hostname;
 }
 
 static void complain_of(const struct knob *k, const char *value, const char *why, config_complaint *complain,
                         void *context)
 {
-    char room[KNOB_WHY];
+    char buffer[KNOB_WHY];
 
     complain(context, k->name, k->kind->private ? NULL : value,
-             k->kind->wrong ? k->kind->wrong(k, room) : why);
+             k->kind->wrong ? k->kind->wrong(k, buffer) : why);
 }
 
-int config_load(struct config *c, struct config_room *room, char *const *environment,
+int config_load(struct config *c, struct config_buffer *buffer, char *const *environment,
                 config_complaint *complain, void *context)
 {
     const char *values[KNOBS];
@@ -213,7 +213,7 @@ int config_load(struct config *c, struct config_room *room, char *const *environ
         void *field = (char *)c + k->field;
         const char *value = values[i];
         if (!value && k->kind == &knob_host)
-            value = own_host(room);
+            value = own_host(buffer);
         if (!value && k->kind->set_default)
             k->kind->set_default(k, field);
         const char *why = value ? k->kind->scan(k, value, field) : NULL;
@@ -231,8 +231,9 @@ int config_load(struct config *c, struct config_room *room, char *const *environ
 
 void config_each(const struct config *c, config_reader *read, void *context)
 {
-    char room[KNOB_FMT];
+    char buffer[KNOB_FMT];
 
     for (size_t i = 0; i < KNOBS; i++)
-        read(context, knobs[i].name, knobs[i].kind->show(&knobs[i], (const char *)c + knobs[i].field, room));
+        read(context, knobs[i].name,
+             knobs[i].kind->show(&knobs[i], (const char *)c + knobs[i].field, buffer));
 }

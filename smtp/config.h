@@ -49,7 +49,7 @@ struct config {
 };
 
 /* Where `me` is kept if it is not set. */
-struct config_room {
+struct config_buffer {
     char hostname[CONFIG_HOST + 1];
 };
 
@@ -57,8 +57,8 @@ struct config_room {
  * be shown; and what that is, as in "not a host name". */
 typedef void config_complaint(void *context, const char *name, const char *value, const char *why);
 
-/* Fills *c from an environment; that and the room must outlive it. The number of complaints. */
-int config_load(struct config *c, struct config_room *room, char *const *environment,
+/* Fills *c from an environment; that and the buffer must outlive it. The number of complaints. */
+int config_load(struct config *c, struct config_buffer *buffer, char *const *environment,
                 config_complaint *complain, void *context);
 
 /* The names of a stage and of an action, as REFUSE and DNSBL_ACTION have them. */

@@ -1,8 +1,8 @@
-#include "smtp/content.h"
+#include "smtp/data.h"
 
 #include "mail/body.h"
 #include "smtp/door.h"
-#include "smtp/lists.h"
+#include "smtp/listed.h"
 
 #include <assert.h>
 #include <time.h>
@@ -69,7 +69,7 @@ static bool receive(struct session *s, struct body *b, instant start, const stru
     size_t n, made;
 
     *fault = NULL;
-    while (b->place != BODY_END) {
+    while (b->state != BODY_END) {
         instant rate = rate_limit(&s->config, start, b->size);
         if (wire_chunk(&s->wire, rate, &bytes, &n) < 0) {
             *fault = connection_fault(s, rate);
@@ -169,7 +169,7 @@ static const struct reply *commit(struct session *s, const char *id)
     return refusal ? refusal : accepted(s, id);
 }
 
-const struct reply *content_data(struct session *s, struct slice argument)
+const struct reply *data_command(struct session *s, struct slice argument)
 {
     const struct config *c = &s->config;
     struct transaction *t = &s->transaction;
@@ -193,9 +193,10 @@ const struct reply *content_data(struct session *s, struct slice argument)
         .mode = c->relayclient               ? "relay"
                 : c->domains || c->mailboxes ? "local"
                                              : "collector",
-        .client = &s->client,
+        .client = s->client.known ? &s->client.ip : NULL,
+        .client_name = s->client.name,
         .helo = session_helo(s),
-        .lists = {listed, lists_hits(s, listed, sizeof listed)},
+        .lists = {listed, listed_hits(s, listed, sizeof listed)},
         .transaction = t,
         .now = (time_t)(deadline_wall() / SECOND),
     };
@@ -216,7 +217,7 @@ const struct reply *content_data(struct session *s, struct slice argument)
     }
     log_message(s, id, &body, start, r);
     s->messages += r && !r->reason;
-    if (body.place == BODY_END)
+    if (body.state == BODY_END)
         s->noops = 0;
     transaction_reset(t);
     return r;

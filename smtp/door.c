@@ -1,6 +1,6 @@
 #include "smtp/door.h"
 
-#include "smtp/lists.h"
+#include "smtp/listed.h"
 
 #include <errno.h>
 
@@ -168,7 +168,7 @@ static const struct reply *check_lists(struct session *s, struct visit *v)
         v->rule = "authenticated";
         return NULL;
     }
-    return lists_refusal(s, v->stage, &v->rule);
+    return listed_refusal(s, v->stage, &v->rule);
 }
 
 /* REFUSE has a row at the end of each stage. */

@@ -1,5 +1,6 @@
 #include "smtp/envelope.h"
 
+#include "base/digits.h"
 #include "smtp/command.h"
 #include "smtp/door.h"
 #include "smtp/pace.h"
@@ -41,7 +42,7 @@ static const struct reply *take_size(const struct session *s, struct slice value
         return &reply_bad_parameter;
     while (value.n > 1 && *value.p == '0')
         value = slice_after(value, 1);
-    if (!command_number(value, &size))
+    if (!digits_scan(value, &size))
         size = ULLONG_MAX;
     return s->config.databytes && size > s->config.databytes ? &reply_too_big : NULL;
 }

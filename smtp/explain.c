@@ -1,7 +1,9 @@
-#include "smtp/review.h"
+#include "smtp/explain.h"
 
 #include "base/about.h"
 #include "base/spelling.h"
+#include "smtp/door.h"
+#include "smtp/listed.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,7 +13,7 @@ enum { EXIT_OK = 0, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
 
 enum { QUOTED = 2 + 4 * LOG_VALUE + 4, NAME = 64 };
 
-void review_complain(void *context, const char *name, const char *value, const char *why)
+static void complain(void *context, const char *name, const char *value, const char *why)
 {
     char quoted[QUOTED];
     size_t n = value ? log_in_quotes(quoted, sizeof quoted, slice_of(value)) : 0;
@@ -70,7 +72,8 @@ static bool has_no_dot(const struct session *s)
 {
     const char *me = s->config.me;
 
-    return *me != '[' && !strchr(me, '.') && (me == s->config_room.hostname || strcmp(me, "localhost") != 0);
+    return *me != '[' && !strchr(me, '.') &&
+           (me == s->config_buffer.hostname || strcmp(me, "localhost") != 0);
 }
 
 static bool has_no_place(const struct config *c)
@@ -141,7 +144,7 @@ static int check_table(struct session *s, const char *name, const char *kind, co
 
     if (!path)
         return 0;
-    table_init(&t, path, &s->table_room[0]);
+    table_init(&t, path, &s->table_buffer[0]);
     int64_t n = table_check(&t);
     int is_kind = n < 0 ? -1 : table_is(&t, kind, &named);
     if (is_kind < 0)
@@ -167,11 +170,11 @@ static int check_tables(struct session *s)
            check_table(s, "DNSBL_SICK", "lists", c->dnsbl_sick);
 }
 
-int review(struct session *s, char *const *environment)
+int explain_settings(struct session *s, char *const *environment)
 {
     bool lost = false;
 
-    int bad = config_load(&s->config, &s->config_room, environment, review_complain, NULL);
+    int bad = config_load(&s->config, &s->config_buffer, environment, complain, NULL);
     for (char *const *variable = environment; *variable; variable++)
         check_name(&s->config, *variable);
     if (bad)
@@ -183,4 +186,55 @@ int review(struct session *s, char *const *environment)
     config_each(&s->config, print_knob, &lost);
     int r = check_tables(s);
     return lost ? EXIT_TROUBLE : r;
+}
+
+/* The door --------------------------------------------------------------------------------------------- */
+
+enum { WHY_ACCEPT = 0, WHY_REFUSE = 1, WHY_DEFER = 2 };
+
+static void tell(void *context, const char *check, const struct visit *v, const struct reply *refusal)
+{
+    (void)context;
+    dprintf(1, "%-8s %-10s %s%s%s\n", config_stage(v->stage), check, v->rule ? v->rule : "-",
+            refusal ? ": " : "", refusal ? refusal->text : "");
+}
+
+static int wrong(const char *what, const char *argument)
+{
+    dprintf(2, "postern-smtpd: %s: %s\n", argument, what);
+    return EXIT_WRONG;
+}
+
+/* An address with or without brackets; `<>` or nothing is the null reverse-path. */
+static bool read_path(const char *text, enum address_kind kind, struct address *a)
+{
+    struct slice rest;
+    return !address_parse(*text ? slice_of(text) : slice_of("<>"), kind, a, &rest) && !rest.n;
+}
+
+int explain_door(struct session *s, char *const *environment, char *const arguments[4])
+{
+    struct address sender, recipient;
+    struct visit v = {.sender = &sender, .recipient = &recipient};
+
+    log_init(&s->log, &s->log_buffer, 2);
+    if (config_load(&s->config, &s->config_buffer, environment, complain, NULL))
+        return EXIT_WRONG;
+    if (!client_is(&s->client, slice_of(arguments[0])))
+        return wrong("no IP address", arguments[0]);
+    if (!read_path(arguments[2], ADDRESS_REVERSE, &sender))
+        return wrong("no sender", arguments[2]);
+    if (!read_path(arguments[3], ADDRESS_FORWARD, &recipient))
+        return wrong("no recipient", arguments[3]);
+    session_init(s, 0, 1);
+    session_greet(s, slice_of(arguments[1]), true);
+
+    listed_begin(s);
+    const struct reply *refusal = door_explain(s, &v, tell, NULL);
+    if (!refusal) {
+        dprintf(1, "accept\n");
+        return WHY_ACCEPT;
+    }
+    dprintf(1, "%s: %s\n", reply_verdict(refusal), refusal->reason);
+    return reply_is_error(refusal) ? WHY_REFUSE : WHY_DEFER;
 }

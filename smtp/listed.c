@@ -1,4 +1,4 @@
-#include "smtp/lists.h"
+#include "smtp/listed.h"
 
 #include <errno.h>
 
@@ -9,13 +9,13 @@
 
 static bool is_open(const struct session *s)
 {
-    return s->lists_asked && dnsbl_verdict(&s->lists.dnsbl) == DNSBL_OPEN;
+    return s->lists_asked && dnsbl_verdict(&s->listed.dnsbl) == DNSBL_OPEN;
 }
 
 /* A white list alone can change nothing for a client that no other list has. */
 static bool is_undecided(const struct session *s)
 {
-    return is_open(s) && dnsbl_may_be_listed(&s->lists.dnsbl);
+    return is_open(s) && dnsbl_may_be_listed(&s->listed.dnsbl);
 }
 
 /* What a list is called before others: its zone may hold a key. DNSBL_SHOW has pairs zone=name. */
@@ -36,7 +36,7 @@ static struct slice shown_name(const struct session *s, struct slice zone)
 /* Leaves out the lists that postern-dnsbl -c found to be no good. */
 static void leave_out_sick(struct session *s, struct dnslists *set)
 {
-    struct table *sick = &s->lists.sick;
+    struct table *sick = &s->listed.sick;
     char key[DNSLIST_ZONE];
     struct slice value;
     size_t kept = 0;
@@ -65,14 +65,14 @@ static void read_set(struct session *s, const char *text, struct dnslists *set)
         leave_out_sick(s, set);
 }
 
-void lists_begin(struct session *s)
+void listed_begin(struct session *s)
 {
     const struct config *c = &s->config;
-    struct lists *l = &s->lists;
+    struct listed *l = &s->listed;
 
     if (!(c->rwl || c->dnsbl) || c->rblsmtpd)
         return;
-    table_init(&l->sick, c->dnsbl_sick, &s->table_room[3]);
+    table_init(&l->sick, c->dnsbl_sick, &s->table_buffer[3]);
     read_set(s, c->rwl, &l->white);
     read_set(s, c->dnsbl, &l->black);
     dnsbl_begin(&l->dnsbl, &l->white, &l->black, s->client.known ? &s->client.ip : NULL,
@@ -83,8 +83,8 @@ void lists_begin(struct session *s)
 /* Takes answers until the verdict is known: WIRE_OTHER, or until something else ends the pause. */
 static enum wire_pause take_answers(struct session *s, instant until, enum wire_watch watch)
 {
-    struct dnsbl *d = &s->lists.dnsbl;
-    struct pollfd *fds = s->lists.fds;
+    struct dnsbl *d = &s->listed.dnsbl;
+    struct pollfd *fds = s->listed.fds;
 
     while (is_open(s)) {
         instant next = until;
@@ -99,16 +99,16 @@ static enum wire_pause take_answers(struct session *s, instant until, enum wire_
     return WIRE_OTHER;
 }
 
-enum wire_pause lists_pause(struct session *s, instant until, enum wire_watch watch)
+enum wire_pause listed_pause(struct session *s, instant until, enum wire_watch watch)
 {
     enum wire_pause p = take_answers(s, until, watch);
 
-    if (p != WIRE_OTHER || (s->lists_asked && dnsbl_verdict(&s->lists.dnsbl) == DNSBL_WELCOME))
+    if (p != WIRE_OTHER || (s->lists_asked && dnsbl_verdict(&s->listed.dnsbl) == DNSBL_WELCOME))
         return p;
     return wire_pause(&s->wire, until, watch);
 }
 
-enum wire_pause lists_listen(struct session *s)
+enum wire_pause listed_listen(struct session *s)
 {
     if (!is_open(s) || wire_is_ahead(&s->wire))
         return WIRE_OTHER;
@@ -129,7 +129,7 @@ static size_t put_answer(char *out, const struct dnsbl_item *item)
 
 static void log_item(struct session *s, const struct dnsbl_item *item, int score)
 {
-    char answer[LISTS_HIT];
+    char answer[LISTED_HIT];
 
     log_event(&s->log, "dnsbl");
     log_bytes(&s->log, "list", shown_name(s, item->list->zone));
@@ -150,7 +150,7 @@ static void log_item(struct session *s, const struct dnsbl_item *item, int score
 /* Once, when the verdict is known. */
 static void log_verdict(struct session *s)
 {
-    struct lists *l = &s->lists;
+    struct listed *l = &s->listed;
     int score = 0, which = dnsbl_decider(&l->dnsbl);
 
     for (size_t i = 0; i < l->dnsbl.n; i++) {
@@ -177,8 +177,8 @@ static void log_verdict(struct session *s)
  * may have sent all it wanted. */
 static void await(struct session *s, bool text)
 {
-    struct lists *l = &s->lists;
-    struct pollfd *fds = s->lists.fds;
+    struct listed *l = &s->listed;
+    struct pollfd *fds = s->listed.fds;
     struct slice ignored;
 
     s->paused = true;
@@ -205,7 +205,7 @@ static bool tells(struct slice text, struct slice zone, struct slice shown)
 /* CODE Client [ADDRESS] is listed by NAME: TEXT. Never over 512 octets, whatever the list says. */
 static void write_refusal(struct session *s, const char *code)
 {
-    struct lists *l = &s->lists;
+    struct listed *l = &s->listed;
     int which = dnsbl_decider(&l->dnsbl);
     struct slice text = {"", 0}, name = shown_name(s, l->dnsbl.item[which].list->zone);
     size_t n = fmt_str(l->reply, code);
@@ -213,7 +213,7 @@ static void write_refusal(struct session *s, const char *code)
     n += fmt_str(l->reply + n, " Client ");
     n += ip_literal_fmt(l->reply + n, &s->client.ip);
     n += fmt_str(l->reply + n, " is listed by ");
-    n += fmt_copybytes(l->reply + n, name.p, name.n < LISTS_NAME ? name.n : LISTS_NAME);
+    n += fmt_copybytes(l->reply + n, name.p, name.n < LISTED_NAME ? name.n : LISTED_NAME);
     instant least = deadline_after(deadline_now(), TEXT_TIME);
     if (l->dnsbl.deadline < least) /* the client came late to its RCPT */
         l->dnsbl.deadline = least;
@@ -234,7 +234,7 @@ static void hear(struct session *s)
         [DNSBL_DROP] = "521 5.7.1", [DNSBL_REJECT] = "550 5.7.1", [DNSBL_TEMPFAIL] = "451 4.7.1",
         [DNSBL_STORE] = NULL,       [DNSBL_LOG] = NULL,
     };
-    struct lists *l = &s->lists;
+    struct listed *l = &s->listed;
     const char *code = codes[s->config.dnsbl_action];
 
     await(s, false);
@@ -247,7 +247,7 @@ static void hear(struct session *s)
     dnsbl_end(&l->dnsbl);
 }
 
-const struct reply *lists_refusal(struct session *s, enum stage stage, const char **rule)
+const struct reply *listed_refusal(struct session *s, enum stage stage, const char **rule)
 {
     static const enum stage stages[] = {
         [DNSBL_DROP] = STAGE_CONNECT, [DNSBL_REJECT] = STAGE_RCPT, [DNSBL_TEMPFAIL] = STAGE_RCPT,
@@ -257,7 +257,7 @@ const struct reply *lists_refusal(struct session *s, enum stage stage, const cha
                                         [DNSBL_CLEAN] = "not listed",
                                         [DNSBL_LISTED] = "listed",
                                         [DNSBL_WELCOME] = "in RWL"};
-    struct lists *l = &s->lists;
+    struct listed *l = &s->listed;
 
     if (!s->lists_asked || stages[s->config.dnsbl_action] != stage)
         return NULL;
@@ -269,15 +269,15 @@ const struct reply *lists_refusal(struct session *s, enum stage stage, const cha
     return l->refusal.text ? &l->refusal : NULL;
 }
 
-size_t lists_hits(const struct session *s, char *out, size_t room)
+size_t listed_hits(const struct session *s, char *out, size_t space)
 {
-    const struct lists *l = &s->lists;
+    const struct listed *l = &s->listed;
     size_t n = 0;
 
     for (size_t i = 0; s->lists_asked && l->heard && i < l->dnsbl.n; i++) {
         const struct dnsbl_item *item = &l->dnsbl.item[i];
         struct slice name = shown_name(s, item->list->zone);
-        if (item->state != DNSBL_HIT || room - n < name.n + LISTS_HIT)
+        if (item->state != DNSBL_HIT || space - n < name.n + LISTED_HIT)
             continue;
         n += fmt_str(out + n, n ? ", " : "");
         n += fmt_copybytes(out + n, name.p, name.n);
@@ -287,10 +287,10 @@ size_t lists_hits(const struct session *s, char *out, size_t room)
     return n;
 }
 
-void lists_close(struct session *s)
+void listed_close(struct session *s)
 {
-    if (!s->lists_asked || s->lists.heard || is_open(s))
+    if (!s->lists_asked || s->listed.heard || is_open(s))
         return;
     log_verdict(s);
-    dnsbl_end(&s->lists.dnsbl);
+    dnsbl_end(&s->listed.dnsbl);
 }

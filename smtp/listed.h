@@ -1,29 +1,30 @@
-/* lists: what DNS lists say of this session's client, asked at connect and heard when somebody needs to know.
+/* listed: what DNS lists say of this session's client, asked at connect and heard when somebody needs to
+ * know.
  */
-#ifndef POSTERN_LISTS_H
-#define POSTERN_LISTS_H
+#ifndef POSTERN_LISTED_H
+#define POSTERN_LISTED_H
 
 #include "smtp/session.h"
 
 /* Asks RWL and DNSBL, where they are set and tcprules has not decided already (RBLSMTPD). */
-void lists_begin(struct session *s);
+void listed_begin(struct session *s);
 
 /* As wire_pause, taking answers meanwhile. Over at once when a white list has the client: WIRE_OTHER. */
-enum wire_pause lists_pause(struct session *s, instant until, enum wire_watch watch);
+enum wire_pause listed_pause(struct session *s, instant until, enum wire_watch watch);
 
 /* Takes answers while the client has nothing to say, until the verdict is known: they come when they come,
  * and questions must not stay out. WIRE_TALK, WIRE_GONE, or WIRE_OTHER: it is known. */
-enum wire_pause lists_listen(struct session *s);
+enum wire_pause listed_listen(struct session *s);
 
 /* At the end of the session: logs a verdict that nobody heard. */
-void lists_close(struct session *s);
+void listed_close(struct session *s);
 
 /* What `action` there is for this client at `stage`, waiting for the verdict, DNSBL_TIMEOUT at most: the
  * refusal, or NULL. *rule tells the operator. */
-const struct reply *lists_refusal(struct session *s, enum stage stage, const char **rule);
+const struct reply *listed_refusal(struct session *s, enum stage stage, const char **rule);
 
-/* The lists that have the client and what they answered, "NAME=127.0.0.4, ...": what fits into `room`.
+/* The lists that have the client and what they answered, "NAME=127.0.0.4, ...": what fits into `space`.
  * Returns the length; 0: none, or nobody asked yet. */
-size_t lists_hits(const struct session *s, char *out, size_t room);
+size_t listed_hits(const struct session *s, char *out, size_t space);
 
 #endif

@@ -2,7 +2,7 @@
 
 #include "smtp/discreet.h"
 #include "net/foreign.h"
-#include "smtp/lists.h"
+#include "smtp/listed.h"
 
 #define ERROR_DELAY_MOST (30 * SECOND)
 #define FIRST_BYTES (1 * SECOND) /* for input that poll(2) promised */
@@ -42,9 +42,9 @@ const struct reply *pace_open(struct session *s)
 
     if (!s->config.greetdelay && !has_turns(s))
         return NULL;
-    enum wire_pause p = lists_pause(s, due, watch);
+    enum wire_pause p = listed_pause(s, due, watch);
     if (p == WIRE_DUE && s->config.dnsbl_action == DNSBL_DROP && has_turns(s))
-        p = lists_listen(s); /* the banner waits for the verdict */
+        p = listed_listen(s); /* the banner waits for the verdict */
     if (p != WIRE_TALK)
         return NULL;
     char *bytes;
@@ -55,7 +55,7 @@ const struct reply *pace_open(struct session *s)
     if (!r)
         r = punish(s, "banner", said);
     if (!r)
-        lists_pause(s, due, WIRE_WATCH_END);
+        listed_pause(s, due, WIRE_WATCH_END);
     return r;
 }
 

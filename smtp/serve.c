@@ -4,7 +4,7 @@
 #include "smtp/command.h"
 #include "smtp/discreet.h"
 #include "smtp/door.h"
-#include "smtp/lists.h"
+#include "smtp/listed.h"
 #include "smtp/pace.h"
 #include "smtp/starttls.h"
 #include "smtp/verbs.h"
@@ -236,7 +236,7 @@ static void greet_client(struct session *s)
 {
     struct visit visit = {0};
 
-    lists_begin(s);
+    listed_begin(s);
     const struct reply *r = pace_open(s);
 
     if (!r)
@@ -268,7 +268,7 @@ void serve(struct session *s)
         starttls_log(s);
     greet_client(s);
     while (!s->closing) {
-        lists_listen(s);
+        listed_listen(s);
         int r = wire_line(&s->wire, &line);
         if (r < 0) {
             end_by_wire(s);
@@ -288,6 +288,6 @@ void serve(struct session *s)
         wire_flush(&s->wire);
     else
         wire_linger(&s->wire);
-    lists_close(s);
+    listed_close(s);
     log_close(s);
 }

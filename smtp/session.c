@@ -24,11 +24,11 @@ void session_init(struct session *s, int in, int out)
     const struct config *c = &s->config;
 
     s->began = deadline_now();
-    wire_init(&s->wire, &s->wire_room, in, out, c->timeout, deadline_after(s->began, c->session_timeout));
-    table_init(&s->domains, c->domains, &s->table_room[0]);
-    table_init(&s->mailboxes, c->mailboxes, &s->table_room[1]);
-    table_init(&s->badsenders, c->badsenders, &s->table_room[2]);
-    transaction_init(&s->transaction, &s->transaction_room);
+    wire_init(&s->wire, &s->wire_buffer, in, out, c->timeout, deadline_after(s->began, c->session_timeout));
+    table_init(&s->domains, c->domains, &s->table_buffer[0]);
+    table_init(&s->mailboxes, c->mailboxes, &s->table_buffer[1]);
+    table_init(&s->badsenders, c->badsenders, &s->table_buffer[2]);
+    transaction_init(&s->transaction, &s->transaction_buffer);
     s->greeted = s->esmtp = s->closing = s->turned_away = s->paused = s->lists_asked = s->secret_announced =
         false;
     s->relay_granted = false;
@@ -131,15 +131,15 @@ void session_log_trouble(struct session *s, const char *step, const char *object
 
 static_assert(SESSION_PATH - LOG_VALUE > 0, "the log marks what was cut");
 
-size_t session_keep_path(char room[SESSION_PATH], struct slice argument, const struct address *a)
+size_t session_keep_path(char buffer[SESSION_PATH], struct slice argument, const struct address *a)
 {
     if (!a) {
         size_t n = argument.n < SESSION_PATH ? argument.n : SESSION_PATH;
-        memcpy(room, argument.p, n);
+        memcpy(buffer, argument.p, n);
         return n;
     }
-    room[0] = '<';
-    size_t n = 1 + address_fmt(room + 1, a);
-    room[n] = '>';
+    buffer[0] = '<';
+    size_t n = 1 + address_fmt(buffer + 1, a);
+    buffer[n] = '>';
     return n + 1;
 }

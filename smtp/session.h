@@ -17,12 +17,12 @@
 enum { SESSION_ID = 24, SESSION_TEXT = 512, SESSION_PATH = ADDRESS_FMT + 2 };
 
 enum {
-    LISTS_NAME = 190, /* octets of a list's name in a reply */
-    LISTS_HIT = 24    /* room for one answer, its equals sign and comma */
+    LISTED_NAME = 190, /* octets of a list's name in a reply */
+    LISTED_HIT = 24    /* room for one answer, its equals sign and comma */
 };
 
-/* What DNS lists say; see lists.h. */
-struct lists {
+/* What DNS lists say; see listed.h. */
+struct listed {
     bool heard;           /* the verdict is known and logged */
     struct reply refusal; /* what follows from it; no text: nothing */
     struct dnslists white, black;
@@ -42,7 +42,7 @@ struct session {
     bool closing;                                /* the reply that was sent is the last one */
     bool turned_away;                            /* nothing but QUIT is left to this client */
     bool paused;                                 /* we made the client wait since its last turn */
-    bool lists_asked;                            /* DNS lists were; s->lists is in use */
+    bool lists_asked;                            /* DNS lists were; s->listed is in use */
     bool tls;                                    /* what is said is encrypted; s->tls_facts tells how */
     bool relay_granted;                          /* RELAYCLIENT holds because the client authenticated */
     bool secret_announced;                       /* a password may come, where a command would be expected */
@@ -60,22 +60,22 @@ struct session {
     struct table domains, mailboxes, badsenders;
     struct client client;
     struct config config;
-    struct config_room config_room;
+    struct config_buffer config_buffer;
     char id[SESSION_ID];
     size_t helo_len, from_len, to_len;
     char helo[TRACE_HELO];
     struct reply dynamic; /* a reply whose text is in text[] */
     char text[SESSION_TEXT];
 
-    struct log_room log_room;
-    struct wire_room wire_room;
+    struct log_buffer log_buffer;
+    struct wire_buffer wire_buffer;
     struct ucspitls_facts tls_facts;
     char user[TRACE_USER];
     char from[SESSION_PATH], to[SESSION_PATH]; /* of the last MAIL and RCPT, as they are logged */
-    struct transaction_room transaction_room;
-    struct lists lists;       /* where there are any */
+    struct transaction_buffer transaction_buffer;
+    struct listed listed;     /* where there are any */
     struct delivery delivery; /* from the first message on */
-    struct table_room table_room[4];
+    struct table_buffer table_buffer[4];
 };
 
 /* A fresh session on descriptors in and out, with s->config, s->client and s->log in place and all else zero.
@@ -101,7 +101,7 @@ void session_log_trouble(struct session *s, const char *step, const char *object
 void session_log_lookup(struct session *s, const struct table *t, int error);
 
 /* Keeps a path for the log: `a` where it could be read, else the argument as it came. Returns the length. */
-size_t session_keep_path(char room[SESSION_PATH], struct slice argument, const struct address *a);
+size_t session_keep_path(char buffer[SESSION_PATH], struct slice argument, const struct address *a);
 
 /* The part that may be logged of a line that is no known command, or of several: see discreet. Nothing once a
  * password was announced: any line may be one. */

@@ -1,7 +1,7 @@
 #include "smtp/verbs.h"
 
 #include "smtp/auth.h"
-#include "smtp/content.h"
+#include "smtp/data.h"
 #include "smtp/envelope.h"
 #include "smtp/starttls.h"
 
@@ -124,7 +124,7 @@ static const struct verb verbs[] = {
     {"EHLO", ehlo, VERB_ANY, VERB_NEEDED, VERB_TURN | VERB_PLAIN | VERB_IDLE, VERB_COMMAND, STAGE_HELO},
     {"MAIL", envelope_mail, VERB_CLEAR, VERB_NEEDED, VERB_IDLE, VERB_MAIL, STAGE_NEVER},
     {"RCPT", envelope_rcpt, VERB_OPEN, VERB_NEEDED, 0, VERB_RCPT, STAGE_NEVER},
-    {"DATA", content_data, VERB_READY, VERB_NONE, VERB_TURN | VERB_LOGGED, VERB_COMMAND, STAGE_DATA},
+    {"DATA", data_command, VERB_READY, VERB_NONE, VERB_TURN | VERB_LOGGED, VERB_COMMAND, STAGE_DATA},
     {"RSET", rset, VERB_ANY, VERB_NONE, VERB_IDLE, VERB_COMMAND, STAGE_NEVER},
     {"NOOP", noop, VERB_ANY, VERB_OPTIONAL, VERB_PLAIN | VERB_IDLE, VERB_COMMAND, STAGE_NEVER},
     {"QUIT", quit, VERB_ANY, VERB_NONE, VERB_PLAIN | VERB_LAST, VERB_COMMAND, STAGE_NEVER},

@@ -27,7 +27,7 @@ struct delivery {
     struct spool spool;
     struct qqueue queue;
     size_t copies;
-    char header[TRACE_ROOM];
+    char header[TRACE_BUFFER];
     struct spool_copy copy[TRANSACTION_PLACES];
 };
 

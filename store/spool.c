@@ -44,14 +44,14 @@ static void name_message(struct spool *s)
 }
 
 /* BASE,S=SIZE: the name in new/. */
-static const char *name_fresh(char room[SPOOL_NAME + 24], const struct spool *s, uint64_t size)
+static const char *name_fresh(char buffer[SPOOL_NAME + 24], const struct spool *s, uint64_t size)
 {
-    size_t n = fmt_str(room, s->base);
+    size_t n = fmt_str(buffer, s->base);
 
-    n += fmt_str(room + n, ",S=");
-    n += fmt_ulonglong(room + n, size);
-    room[n] = 0;
-    return room;
+    n += fmt_str(buffer + n, ",S=");
+    n += fmt_ulonglong(buffer + n, size);
+    buffer[n] = 0;
+    return buffer;
 }
 
 static int open_file(const struct spool *s, int tmp)

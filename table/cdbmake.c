@@ -44,10 +44,10 @@ static int write_all(int fd, const unsigned char *bytes, size_t n)
     return 0;
 }
 
-static int read_all(int fd, void *room, size_t n, uint32_t at)
+static int read_all(int fd, void *buffer, size_t n, uint32_t at)
 {
     for (size_t got = 0; got < n;) {
-        ssize_t r = pread(fd, (char *)room + got, n - got, (off_t)at + (off_t)got);
+        ssize_t r = pread(fd, (char *)buffer + got, n - got, (off_t)at + (off_t)got);
         if (r < 0 && errno == EINTR)
             continue;
         if (!r)

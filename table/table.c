@@ -9,9 +9,9 @@
 
 enum { SLOTS = 16 }; /* slots of a hash table read at once; most chains are shorter */
 
-void table_init(struct table *t, const char *path, struct table_room *room)
+void table_init(struct table *t, const char *path, struct table_buffer *buffer)
 {
-    t->room = room;
+    t->buffer = buffer;
     t->path = path;
     t->fd = -1;
 }
@@ -42,15 +42,15 @@ static int broken(void)
  * So a file cut short, at any byte, is known here. */
 static int check_toc(struct table *t, uint64_t file_size)
 {
-    uint64_t at = cdb_unpack(t->room->toc);
+    uint64_t at = cdb_unpack(t->buffer->toc);
 
     if (file_size > UINT32_MAX || at < TABLE_TOC)
         return broken();
     t->data_end = (uint32_t)at;
     for (size_t i = 0; i < TABLE_TOC; i += 8) {
-        if (cdb_unpack(t->room->toc + i) != at)
+        if (cdb_unpack(t->buffer->toc + i) != at)
             return broken();
-        at += (uint64_t)cdb_unpack(t->room->toc + i + 4) * 8;
+        at += (uint64_t)cdb_unpack(t->buffer->toc + i + 4) * 8;
     }
     return at == file_size ? 0 : broken();
 }
@@ -65,7 +65,7 @@ static int open_table(struct table *t)
     if (!fstat(t->fd, &st)) {
         if (!S_ISREG(st.st_mode))
             broken();
-        else if (!read_at(t, t->room->toc, sizeof t->room->toc, 0) && !check_toc(t, (uint64_t)st.st_size))
+        else if (!read_at(t, t->buffer->toc, sizeof t->buffer->toc, 0) && !check_toc(t, (uint64_t)st.st_size))
             return 0;
     }
     int saved = errno;
@@ -81,11 +81,11 @@ static int read_record(struct table *t, uint32_t at, uint32_t *n)
     if (at < TABLE_TOC || t->data_end < 8 || at > t->data_end - 8)
         return broken();
     *n = t->data_end - at;
-    if (*n > sizeof t->room->record)
-        *n = sizeof t->room->record;
-    if (read_at(t, t->room->record, *n, at))
+    if (*n > sizeof t->buffer->record)
+        *n = sizeof t->buffer->record;
+    if (read_at(t, t->buffer->record, *n, at))
         return -1;
-    uint64_t key_len = cdb_unpack(t->room->record), value_len = cdb_unpack(t->room->record + 4);
+    uint64_t key_len = cdb_unpack(t->buffer->record), value_len = cdb_unpack(t->buffer->record + 4);
     return at + 8 + key_len + value_len > t->data_end ? broken() : 0;
 }
 
@@ -96,21 +96,21 @@ static int match_record(struct table *t, uint32_t at, struct slice key, struct s
 
     if (read_record(t, at, &n))
         return -1;
-    uint32_t key_len = cdb_unpack(t->room->record), value_len = cdb_unpack(t->room->record + 4);
-    if (key_len != key.n || 8 + (uint64_t)key_len > n || memcmp(t->room->record + 8, key.p, key.n))
+    uint32_t key_len = cdb_unpack(t->buffer->record), value_len = cdb_unpack(t->buffer->record + 4);
+    if (key_len != key.n || 8 + (uint64_t)key_len > n || memcmp(t->buffer->record + 8, key.p, key.n))
         return 0;
     if (8 + (uint64_t)key_len + value_len > n)
         return broken(); /* longer than any value we know */
-    *value = (struct slice){(const char *)t->room->record + 8 + key_len, value_len};
+    *value = (struct slice){(const char *)t->buffer->record + 8 + key_len, value_len};
     return 1;
 }
 
 /* The key of the record that was read last is one that has this hash. */
 static bool has_hash(const struct table *t, uint32_t hash)
 {
-    uint32_t key_len = cdb_unpack(t->room->record);
+    uint32_t key_len = cdb_unpack(t->buffer->record);
 
-    return key_len <= sizeof t->room->record - 8 && cdb_hash(t->room->record + 8, key_len) == hash;
+    return key_len <= sizeof t->buffer->record - 8 && cdb_hash(t->buffer->record + 8, key_len) == hash;
 }
 
 int table_find(struct table *t, struct slice key, struct slice *value)
@@ -120,7 +120,7 @@ int table_find(struct table *t, struct slice key, struct slice *value)
     if (t->fd < 0 && open_table(t))
         return -1;
     uint32_t hash = cdb_hash(key.p, (unsigned)key.n);
-    const unsigned char *entry = t->room->toc + (hash & 255) * 8;
+    const unsigned char *entry = t->buffer->toc + (hash & 255) * 8;
     uint32_t at = cdb_unpack(entry), count = cdb_unpack(entry + 4);
     if (!count)
         return 0;
@@ -224,12 +224,12 @@ int table_first(struct table *t, struct slice *key, struct slice *value)
         return 0;
     if (read_record(t, TABLE_TOC, &n))
         return -1;
-    uint64_t key_len = cdb_unpack(t->room->record), value_len = cdb_unpack(t->room->record + 4);
+    uint64_t key_len = cdb_unpack(t->buffer->record), value_len = cdb_unpack(t->buffer->record + 4);
     if (8 + key_len + value_len > n)
         return broken();
     if (!key_len)
         return 0;
-    *key = (struct slice){(const char *)t->room->record + 8, key_len};
+    *key = (struct slice){(const char *)t->buffer->record + 8, key_len};
     *value = slice_after(*key, key_len);
     value->n = value_len;
     return 1;
@@ -318,7 +318,7 @@ static int count_records(struct reader *r, struct tally *tally)
  * on, round the end, no slot may be free. */
 static int count_slots(struct reader *r, unsigned chunk, struct tally *tally)
 {
-    const unsigned char *entry = r->t->room->toc + chunk * 8;
+    const unsigned char *entry = r->t->buffer->toc + chunk * 8;
     uint32_t at = cdb_unpack(entry), slots = cdb_unpack(entry + 4);
     uint32_t run = 0, round = slots; /* where the taken ones begin; first home of those behind the end */
 
@@ -342,7 +342,7 @@ static int count_slots(struct reader *r, unsigned chunk, struct tally *tally)
 
 int64_t table_check(struct table *t)
 {
-    const unsigned char *last = t->room->toc + TABLE_TOC - 8;
+    const unsigned char *last = t->buffer->toc + TABLE_TOC - 8;
     struct tally records = {0, 0}, slots = {0, 0};
     struct reader r;
 

@@ -17,7 +17,7 @@ enum {
 };
 
 /* What a table needs once it is open; apart, so that a session without a lookup never touches it. */
-struct table_room {
+struct table_buffer {
     unsigned char toc[TABLE_TOC];
     unsigned char record[TABLE_RECORD];
 };
@@ -26,10 +26,10 @@ struct table {
     const char *path; /* NULL: not configured */
     int fd;           /* -1: not opened yet */
     uint32_t data_end;
-    struct table_room *room;
+    struct table_buffer *buffer;
 };
 
-void table_init(struct table *t, const char *path, struct table_room *room);
+void table_init(struct table *t, const char *path, struct table_buffer *buffer);
 
 /* All lookups: 1 found, 0 not, -1 trouble with errno (the file is missing, EPROTO: it is no
  * whole cdb). Trouble must never be taken for an answer (it is 451 to the client). */

@@ -47,9 +47,9 @@ static bool has_none(void)
 }
 
 /* Nobody is there to type one. */
-static int no_password(char *room, int size, int for_writing, void *asked)
+static int no_password(char *buffer, int size, int for_writing, void *asked)
 {
-    (void)room;
+    (void)buffer;
     (void)size;
     (void)for_writing;
     *(bool *)asked = true;

@@ -1,34 +1,34 @@
-#include "tls/report.h"
+#include "tls/facts.h"
 
 #include <string.h>
 
 #include <openssl/x509v3.h>
 
-struct report {
+struct facts {
     char *out;
     size_t n;
 };
 
 /* Six pairs at most, so there is always room. */
-static void put(struct report *r, const char *name, const char *value, size_t length)
+static void put(struct facts *r, const char *name, const char *value, size_t length)
 {
     size_t n = strlen(name);
 
     memcpy(r->out + r->n, name, n);
     r->n += n;
     r->out[r->n++] = '=';
-    for (size_t i = 0; i < length && i < REPORT_VALUE; i++)
+    for (size_t i = 0; i < length && i < FACTS_VALUE; i++)
         r->out[r->n++] = (char)(value[i] >= ' ' && value[i] <= '~' ? value[i] : '?');
     r->out[r->n++] = 0;
 }
 
-static void put_text(struct report *r, const char *name, const char *value)
+static void put_text(struct facts *r, const char *name, const char *value)
 {
     put(r, name, value, strlen(value));
 }
 
 /* As mod_ssl writes it: RFC 2253, all that is not ASCII escaped. */
-static void put_name(struct report *r, const char *name, const X509_NAME *dn)
+static void put_name(struct facts *r, const char *name, const X509_NAME *dn)
 {
     BIO *bio = BIO_new(BIO_s_mem());
     char *text = NULL;
@@ -40,15 +40,15 @@ static void put_name(struct report *r, const char *name, const X509_NAME *dn)
     BIO_free(bio);
 }
 
-static void put_verdict(struct report *r, long result)
+static void put_verdict(struct facts *r, long result)
 {
-    char text[REPORT_VALUE] = "FAILED:";
+    char text[FACTS_VALUE] = "FAILED:";
 
     strncat(text, X509_verify_cert_error_string(result), sizeof text - sizeof "FAILED:");
     put_text(r, "SSL_CLIENT_VERIFY", result == X509_V_OK ? "SUCCESS" : text);
 }
 
-static void put_client(struct report *r, SSL *ssl)
+static void put_client(struct facts *r, SSL *ssl)
 {
     const X509 *peer = SSL_get0_peer_certificate(ssl);
 
@@ -61,9 +61,9 @@ static void put_client(struct report *r, SSL *ssl)
     put_name(r, "SSL_CLIENT_I_DN", X509_get_issuer_name(peer));
 }
 
-size_t report_make(char out[REPORT_MAX], SSL *ssl)
+size_t facts_make(char out[FACTS_MAX], SSL *ssl)
 {
-    struct report r = {out, 0};
+    struct facts r = {out, 0};
     const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
 
     put_text(&r, "SSL_PROTOCOL", SSL_get_version(ssl));

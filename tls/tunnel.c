@@ -214,10 +214,10 @@ static bool receive(struct tunnel *t)
     if (b->at < b->n || t->client_ended || t->recv_waits)
         return false;
     b->at = b->n = 0;
-    while (b->n < TUNNEL_ROOM && !t->client_ended && !t->recv_waits) {
+    while (b->n < TUNNEL_BUFFER && !t->client_ended && !t->recv_waits) {
         errno = 0;
         ERR_clear_error();
-        int r = SSL_read(t->ssl, b->bytes + b->n, (int)(TUNNEL_ROOM - b->n));
+        int r = SSL_read(t->ssl, b->bytes + b->n, (int)(TUNNEL_BUFFER - b->n));
         if (r <= 0)
             end_receiving(t, r);
         else
@@ -288,10 +288,10 @@ static bool fetch(struct tunnel *t)
 
     if (b->at < b->n || t->from < 0 || t->from_waits)
         return false;
-    ssize_t r = read(t->from, b->bytes, TUNNEL_ROOM);
+    ssize_t r = read(t->from, b->bytes, TUNNEL_BUFFER);
     b->at = 0;
     b->n = r > 0 ? (size_t)r : 0;
-    t->from_waits = r < 0 ? errno == EAGAIN : r > 0 && r < TUNNEL_ROOM;
+    t->from_waits = r < 0 ? errno == EAGAIN : r > 0 && r < TUNNEL_BUFFER;
     if (r == 0 || (r < 0 && errno != EAGAIN && errno != EINTR))
         end_fetching(t);
     if (r > 0 && t->parting != INT64_MAX)
@@ -326,14 +326,14 @@ static bool transmit(struct tunnel *t)
  */
 static void wait_for_any(struct tunnel *t, instant until)
 {
-    bool room_up = t->up.at == t->up.n, room_down = t->down.at == t->down.n;
+    bool buffer_up = t->up.at == t->up.n, buffer_down = t->down.at == t->down.n;
     short events =
-        (short)((room_up && !t->client_ended ? t->recv_waits : 0) | (room_down ? 0 : t->send_waits));
+        (short)((buffer_up && !t->client_ended ? t->recv_waits : 0) | (buffer_down ? 0 : t->send_waits));
     struct pollfd p[] = {
         {.fd = events & POLLIN ? IN : -1, .events = POLLIN},
         {.fd = events & POLLOUT ? OUT : -1, .events = POLLOUT},
-        {.fd = room_down || !t->ended ? t->from : -1, .events = room_down ? POLLIN : 0},
-        {.fd = room_up ? -1 : t->to, .events = POLLOUT},
+        {.fd = buffer_down || !t->ended ? t->from : -1, .events = buffer_down ? POLLIN : 0},
+        {.fd = buffer_up ? -1 : t->to, .events = POLLOUT},
     };
 
     if (!await_any(p, sizeof p / sizeof *p, until))

@@ -11,11 +11,11 @@
 
 #include <openssl/ssl.h>
 
-enum { TUNNEL_ROOM = 65536 };
+enum { TUNNEL_BUFFER = 65536 };
 
 struct tunnel_buffer {
     size_t at, n; /* what is left stands at .. n */
-    char bytes[TUNNEL_ROOM];
+    char bytes[TUNNEL_BUFFER];
 };
 
 struct tunnel {

@@ -1,6 +1,6 @@
 """dnsserver: a DNS server that does what a test tells it, true or false, on a loopback address of its own.
 
-tests/dnsserver.py '{"zone": {...}}' serves by itself, says its address, and ends with its standard input. The
+tests/double/dnsserver.py '{"zone": {...}}' serves by itself, says its address, and ends with its standard input. The
 keys are those of Zone."""
 import dataclasses
 import heapq

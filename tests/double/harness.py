@@ -14,8 +14,9 @@ import threading
 import time
 import unittest
 
-TESTS = pathlib.Path(__file__).resolve().parent
-ROOT = TESTS.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TESTS = ROOT / "tests"
+DOUBLE = TESTS / "double"  # what stands in for the rest of the world
 BUILD = pathlib.Path(os.environ.get("POSTERN_BUILD", ROOT / "build")).resolve()
 SMTPD = str(BUILD / "postern-smtpd")
 CDB = str(BUILD / "postern-cdb")
@@ -46,9 +47,9 @@ PREFIXES = {"/etc/postern/": "./", "/var/spool/postern": "./spool", "/var/qmail/
 
 
 def example(name):
-    """The knobs of examples/NAME.env, exactly those; only its paths are a test's."""
+    """The knobs of etc/NAME.env, exactly those; only its paths are a test's."""
     knobs = {"SPOOL": None, "TIMEOUT": None, "SESSION_TIMEOUT": None}
-    for line in (ROOT / "examples" / f"{name}.env").read_text().splitlines():
+    for line in (ROOT / "etc" / f"{name}.env").read_text().splitlines():
         if line.startswith("#"):
             continue
         found = re.fullmatch(r'([A-Z_]+)="([^"\\$`]*)"', line)

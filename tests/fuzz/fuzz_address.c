@@ -17,16 +17,16 @@ static bool is_equal(const struct address *a, const struct address *b)
 static void check_again(const char *before, struct slice text, const char *behind, enum address_kind kind,
                         const struct address *want)
 {
-    char room[1024];
+    char buffer[1024];
     struct address a;
     struct slice rest;
     size_t n = strlen(before), k = strlen(behind);
 
-    MUST(n + text.n + k <= sizeof room);
-    memcpy(room, before, n);
-    memcpy(room + n, text.p, text.n);
-    memcpy(room + n + text.n, behind, k);
-    struct slice exact = copy_of(room, n + text.n + k);
+    MUST(n + text.n + k <= sizeof buffer);
+    memcpy(buffer, before, n);
+    memcpy(buffer + n, text.p, text.n);
+    memcpy(buffer + n + text.n, behind, k);
+    struct slice exact = copy_of(buffer, n + text.n + k);
     MUST(!address_parse(exact, kind, &a, &rest));
     MUST(is_equal(&a, want));
     MUST(*behind == ' ' ? is_same(rest, slice_of(behind)) : !rest.n);

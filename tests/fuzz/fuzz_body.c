@@ -20,25 +20,25 @@ static size_t next_piece(uint32_t *seed, size_t left)
     return n < left ? n : left;
 }
 
-/* Feeds the input in pieces (seed 0: in one), each in a room of its own, in place or not. */
+/* Feeds the input in pieces (seed 0: in one), each in a buffer of its own, in place or not. */
 static struct run feed(const char *in, size_t n, uint32_t seed, bool in_place)
 {
     struct run r = {.bytes = malloc(n + BODY_HEADROOM)};
 
     body_init(&r.body);
-    while (r.taken < n && r.body.place != BODY_END) {
+    while (r.taken < n && r.body.state != BODY_END) {
         size_t piece = next_piece(&seed, n - r.taken), made;
-        char *room = malloc(piece + BODY_HEADROOM), *elsewhere = malloc(piece + BODY_HEADROOM);
-        char *out = in_place ? room : elsewhere;
-        memcpy(room + BODY_HEADROOM, in + r.taken, piece);
-        size_t taken = body_step(&r.body, room + BODY_HEADROOM, piece, out, &made);
+        char *buffer = malloc(piece + BODY_HEADROOM), *elsewhere = malloc(piece + BODY_HEADROOM);
+        char *out = in_place ? buffer : elsewhere;
+        memcpy(buffer + BODY_HEADROOM, in + r.taken, piece);
+        size_t taken = body_step(&r.body, buffer + BODY_HEADROOM, piece, out, &made);
         MUST(taken <= piece && made <= taken + BODY_HEADROOM);
-        MUST(taken == piece || r.body.place == BODY_END);
-        MUST(!memcmp(room + BODY_HEADROOM + taken, in + r.taken + taken, piece - taken));
+        MUST(taken == piece || r.body.state == BODY_END);
+        MUST(!memcmp(buffer + BODY_HEADROOM + taken, in + r.taken + taken, piece - taken));
         memcpy(r.bytes + r.n, out, made);
         r.n += made;
         r.taken += taken;
-        free(room);
+        free(buffer);
         free(elsewhere);
     }
     return r;
@@ -47,7 +47,7 @@ static struct run feed(const char *in, size_t n, uint32_t seed, bool in_place)
 static void check_equal(const struct run *a, const struct run *b)
 {
     MUST(a->taken == b->taken && a->n == b->n && !memcmp(a->bytes, b->bytes, a->n));
-    MUST(a->body.place == b->body.place && a->body.size == b->body.size && a->body.hops == b->body.hops);
+    MUST(a->body.state == b->body.state && a->body.size == b->body.size && a->body.hops == b->body.hops);
     MUST(a->body.has_nul == b->body.has_nul && a->body.has_bare_lf == b->body.has_bare_lf);
     MUST(a->body.in_header == b->body.in_header);
 }
@@ -56,7 +56,7 @@ static void check_reference(const char *in, size_t n, const struct run *r)
 {
     struct message m = obvious_message(in, n);
 
-    MUST(m.ended == (r->body.place == BODY_END));
+    MUST(m.ended == (r->body.state == BODY_END));
     if (m.ended) {
         MUST(m.taken == r->taken && m.n == r->n && !memcmp(m.bytes, r->bytes, m.n));
         MUST(m.size == r->body.size && m.hops == r->body.hops);
@@ -115,7 +115,7 @@ static void check_transparent(const char *data, size_t n, uint32_t seed)
     size_t on_wire = encode(sent, text, len);
     struct run r = feed(sent, on_wire, seed, true);
     bool added = len && text[len - 1] != '\n';
-    MUST(r.body.place == BODY_END && r.taken == on_wire);
+    MUST(r.body.state == BODY_END && r.taken == on_wire);
     MUST(r.n == len + added && !memcmp(r.bytes, text, len) && (!added || r.bytes[len] == '\n'));
     MUST(!r.body.has_bare_lf && r.body.has_nul == !!memchr(text, 0, len));
     free(r.bytes);

@@ -2,6 +2,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "smtp/command.h"
+#include "base/digits.h"
 
 #include <errno.h>
 #include <strings.h>
@@ -66,7 +67,7 @@ static void check_number(struct slice text)
         want = strtoull(digits, NULL, 10);
         good = !errno;
     }
-    MUST(command_number(text, &got) == good);
+    MUST(digits_scan(text, &got) == good);
     MUST(got == (good ? want : 4711));
 }
 

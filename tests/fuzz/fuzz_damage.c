@@ -18,7 +18,7 @@ enum { RECORDS = 60, SIZE = TABLE_TOC + RECORDS * (8 + 24 + 24 + 16) };
 
 static int file = -1;
 static char path[64];
-static struct table_room room;
+static struct table_buffer buffer;
 static struct table t;
 
 static struct record {
@@ -168,7 +168,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     count = data[1] % RECORDS;
     make_table();
     do_damage(data + 2, size - 2);
-    table_init(&t, path, &room);
+    table_init(&t, path, &buffer);
     int64_t n = table_check(&t);
     MUST(n == -1 || n == (int64_t)count);
     MUST(n >= 0 || damage.changes || damage.cut);

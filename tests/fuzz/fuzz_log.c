@@ -1,5 +1,5 @@
 /* Lines of the log: what goes in comes out again, in whatever line it stands. The first octet says how much
- * room there is; the rest is cut at each 0xff into the values. */
+ * space there is; the rest is cut at each 0xff into the values. */
 #define _GNU_SOURCE
 #include "tests/fuzz/fuzz.h"
 
@@ -8,23 +8,23 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* A value quoted in `room` bytes, read again, is what it was, or the start of it and said to be cut. */
-static void check_quote(struct slice value, size_t room)
+/* A value quoted in `space` bytes, read again, is what it was, or the start of it and said to be cut. */
+static void check_quote(struct slice value, size_t space)
 {
     struct pair p;
 
-    char *text = malloc(room ? room : 1);
+    char *text = malloc(space ? space : 1);
     MUST(text);
-    size_t n = log_quote(text, room, value);
-    MUST(n <= room);
-    if (room >= 4 * LOG_VALUE + 16)
+    size_t n = log_quote(text, space, value);
+    MUST(n <= space);
+    if (space >= 4 * LOG_VALUE + 16)
         MUST(n);
     if (n) {
         struct slice s = {text, n};
         MUST(grammar_value(&s, &p) && !s.n);
         MUST(p.value_len <= value.n && !memcmp(p.value, value.p, p.value_len));
         MUST(p.cut == (p.value_len < value.n));
-        if (room >= 4 * LOG_VALUE + 16)
+        if (space >= 4 * LOG_VALUE + 16)
             MUST(p.value_len == (value.n < LOG_VALUE ? value.n : LOG_VALUE));
     }
     free(text);
@@ -32,9 +32,9 @@ static void check_quote(struct slice value, size_t room)
 
 static int memory = -1;
 
-static size_t read_back(char *line, size_t room)
+static size_t read_back(char *line, size_t space)
 {
-    ssize_t n = pread(memory, line, room, 0);
+    ssize_t n = pread(memory, line, space, 0);
 
     MUST(n > 0 && !ftruncate(memory, 0) && !lseek(memory, 0, SEEK_SET));
     return (size_t)n;
@@ -44,14 +44,14 @@ static size_t read_back(char *line, size_t room)
  */
 static void check_line(const struct slice *values, int count, struct slice common)
 {
-    static struct log_room room;
+    static struct log_buffer buffer;
     static char line[LOG_LINE + 1];
     struct log l;
     struct pair p;
     int next = 0;
     char key[] = "k_";
 
-    log_init(&l, &room, memory);
+    log_init(&l, &buffer, memory);
     log_common(&l, "common", common);
     log_event(&l, "event");
     for (int i = 0; i < count; i++) {

@@ -170,7 +170,7 @@ static void configure(struct session *s, unsigned bits)
     if (bits & RELAY)
         settings[n++] = "RELAYCLIENT=@relay.example";
     settings[n] = NULL;
-    MUST(!config_load(&s->config, &s->config_room, (char *const *)(uintptr_t)settings, complain, NULL));
+    MUST(!config_load(&s->config, &s->config_buffer, (char *const *)(uintptr_t)settings, complain, NULL));
 }
 
 /* Gives the session its input: a file, or a socket that keeps packets apart. What it can see of it at most.
@@ -206,7 +206,7 @@ static void hold_session(struct session *s, int in, unsigned bits)
     memset(s, 0, sizeof *s);
     MUST(!ftruncate(output, 0) && !lseek(output, 0, SEEK_SET));
     MUST(!ftruncate(log_fd, 0) && !lseek(log_fd, 0, SEEK_SET));
-    log_init(&s->log, &s->log_room, log_fd);
+    log_init(&s->log, &s->log_buffer, log_fd);
     client_find(&s->client, in);
     configure(s, bits);
     session_init(s, in, output);

@@ -13,7 +13,7 @@
 
 static int file = -1;
 static char path[64];
-static struct table_room room;
+static struct table_buffer buffer;
 static struct table t;
 
 static void open_file(void)
@@ -40,10 +40,10 @@ static void close_table(void)
 static void check_found(struct slice key, struct slice value, const unsigned char *image, size_t size)
 {
     const unsigned char *at = image + TABLE_TOC;
-    const char *record = (const char *)room.record;
+    const char *record = (const char *)buffer.record;
     bool there = false;
 
-    MUST(value.p >= record + 8 && value.p + value.n <= record + sizeof room.record);
+    MUST(value.p >= record + 8 && value.p + value.n <= record + sizeof buffer.record);
     for (; at + 8 + key.n + value.n <= image + size && !there; at++)
         there = cdb_unpack(at) == key.n && cdb_unpack(at + 4) == value.n && !memcmp(at + 8, key.p, key.n) &&
                 !memcmp(at + 8 + key.n, value.p, value.n);
@@ -110,7 +110,7 @@ static void check_file(const unsigned char *image, size_t size)
     struct slice any = {(const char *)image + size, 0};
     bool theirs_too = !cdb_init(&theirs, file);
 
-    table_init(&t, path, &room);
+    table_init(&t, path, &buffer);
     for (size_t n = 0; n <= 5 && n <= size; n++)
         check_key((struct slice){any.p - n, n}, image, size, theirs_too ? &theirs : NULL);
     for (size_t at = TABLE_TOC, left = 12; at + 8 <= size && left--;) {
@@ -190,7 +190,7 @@ static void check_made(const uint8_t *data, size_t size, size_t cut)
         n++;
     }
     MUST(!cdb_make_finish(&making));
-    table_init(&t, path, &room);
+    table_init(&t, path, &buffer);
     for (int i = 0; i < n; i++) {
         int first = 0;
         while (!is_same(keys[first], keys[i]))

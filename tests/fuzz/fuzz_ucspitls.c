@@ -10,9 +10,9 @@ static bool is_plain(char c)
     return c && strchr("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._:+-", c);
 }
 
-static void check_clean(const char *text, size_t room)
+static void check_clean(const char *text, size_t space)
 {
-    MUST(memchr(text, 0, room));
+    MUST(memchr(text, 0, space));
     for (; *text; text++)
         MUST(*text == '_' || is_plain(*text));
 }
@@ -49,10 +49,10 @@ static void feed(struct result *r, struct slice in, uint32_t seed)
     }
 }
 
-static void keep(char *out, size_t room, const char *value)
+static void keep(char *out, size_t space, const char *value)
 {
-    memset(out, 0, room);
-    for (size_t i = 0; i < room - 1 && value[i]; i++)
+    memset(out, 0, space);
+    for (size_t i = 0; i < space - 1 && value[i]; i++)
         out[i] = is_plain(value[i]) ? value[i] : '_';
 }
 

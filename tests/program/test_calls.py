@@ -1,4 +1,4 @@
-"""The system calls of a session from its banner on are those of tests/calls.txt: a new one is a decision.
+"""The system calls of a session from its banner on are those of tests/program/calls.txt: a new one is a decision.
 
 That list is what a filter of system calls would have to let through. A call that stands there and is not seen here is
 as wrong as one that is seen and does not stand there."""
@@ -11,7 +11,7 @@ import unittest
 from dnsserver import Server, Zone, why_not
 from harness import IS_ASAN, IS_STATIC, NEEDS_STRACE, ROOT, STREAM, Gone, Place, Session
 
-LIST = ROOT / "tests" / "calls.txt"
+LIST = ROOT / "tests/program/calls.txt"
 CALL = re.compile(r"^\d+ +(\w+)\(|<\.\.\. (\w+) resumed>", re.M)
 PARENT = re.compile(r"^(\d+) ")
 

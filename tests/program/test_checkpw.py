@@ -12,7 +12,7 @@ import subprocess
 import sys
 import unittest
 
-from harness import BREAKS, BUILD, IS_ASAN, IS_STATIC, LIMIT, TESTS, Log, Place, await_that, environment
+from harness import BREAKS, BUILD, IS_ASAN, IS_STATIC, LIMIT, DOUBLE, Log, Place, await_that, environment
 
 CHECKPW = str(BUILD / "postern-checkpw")
 
@@ -361,7 +361,7 @@ class Trouble(Checkpw):
 
 
 class Preloaded(Checkpw):
-    """With tests/preload_crypt.c before libcrypt."""
+    """With tests/double/preload_crypt.c before libcrypt."""
 
     PASSWORD = b"correct-horse-battery"
 
@@ -369,7 +369,7 @@ class Preloaded(Checkpw):
         super().setUp()
         preload = self.place.path / "crypt.so"
         subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-fno-builtin", "-o", preload,
-                        TESTS / "preload_crypt.c"], check=True, timeout=LIMIT)
+                        DOUBLE / "preload_crypt.c"], check=True, timeout=LIMIT)
         self.libraries = str(preload)
         if IS_ASAN:  # its own library must come first
             self.libraries = subprocess.run(["cc", "-print-file-name=libasan.so"], check=True, timeout=LIMIT,

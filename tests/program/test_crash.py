@@ -15,7 +15,7 @@ import threading
 import time
 import unittest
 
-from harness import BUILD, IS_ASAN, IS_STATIC, LIMIT, NEEDS_STRACE, TESTS, Gone, Place, Session, body_of
+from harness import BUILD, IS_ASAN, IS_STATIC, LIMIT, NEEDS_STRACE, DOUBLE, Gone, Place, Session, body_of
 
 MAILBOXES = "alice@example.com\nbob@example.com ./bob/\ncarol@example.com ./carol/\n"
 
@@ -451,7 +451,7 @@ class ShortWrites(unittest.TestCase):
         with Place() as place:
             preload = place.path / "short.so"
             subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-o", preload,
-                            TESTS / "preload_short.c"], check=True,
+                            DOUBLE / "preload_short.c"], check=True,
                            timeout=LIMIT)
             libraries = str(preload)
             if IS_ASAN:  # its own library must come first

@@ -1,4 +1,4 @@
-"""examples/: what each says is what sh, systemd and envdir make of it, and it works behind real servers."""
+"""etc/: what each says is what sh, systemd and envdir make of it, and it works behind real servers."""
 import fnmatch
 import re
 import subprocess
@@ -6,7 +6,7 @@ import unittest
 
 from harness import LIMIT, ROOT, SMTPD, Place, Session, SocketActivate, Tcpserver, environment, example
 
-FOLDER = ROOT / "examples"
+FOLDER = ROOT / "etc"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.env"))
 README = (FOLDER / "README.md").read_text()
 
@@ -33,7 +33,7 @@ class Files(unittest.TestCase):
         self.assertEqual(set(NAMES), set(SENT))
         self.assertEqual(sorted(re.findall(r"^\| ([\w-]+)\.env \|", README, re.M)), NAMES)
         for name in NAMES:
-            self.assertTrue((ROOT / "tests" / "transcripts" / f"example-{name}.txt").exists(), name)
+            self.assertTrue((ROOT / "tests/transcripts" / f"example-{name}.txt").exists(), name)
 
     def test_commented_are_knobs_too(self):
         shown = subprocess.run([SMTPD, "-n"], env={"DISCARD": "1"}, capture_output=True, text=True, timeout=LIMIT)
@@ -46,7 +46,7 @@ class Files(unittest.TestCase):
     def test_sh(self):
         for name in NAMES:
             with self.subTest(name):
-                done = subprocess.run(["env", "-i", "sh", "-c", f"set -a; . examples/{name}.env; env -0"], cwd=ROOT,
+                done = subprocess.run(["env", "-i", "sh", "-c", f"set -a; . etc/{name}.env; env -0"], cwd=ROOT,
                                       stdout=subprocess.PIPE, check=True, timeout=LIMIT)
                 self.check(done.stdout, name)
 
@@ -148,7 +148,7 @@ class Fail2ban(unittest.TestCase):
         for folder in folders:
             self.assertTrue(fnmatch.fnmatch(f"{folder}/current", jail["logpath"]), folder)
         for name in ("filter", "jail"):
-            self.assertTrue(f"examples/fail2ban/{name}.conf /etc/fail2ban/{name}.d/postern.conf" in install, name)
+            self.assertTrue(f"etc/fail2ban/{name}.conf /etc/fail2ban/{name}.d/postern.conf" in install, name)
 
 
 class Servers(unittest.TestCase):

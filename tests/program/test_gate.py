@@ -10,7 +10,7 @@ import subprocess
 import unittest
 
 import ucspitls
-from harness import BUILD, LIMIT, SMTPD, TESTS, Client, Log, Place, await_that, environment
+from harness import BUILD, LIMIT, SMTPD, DOUBLE, Client, Log, Place, await_that, environment
 
 GATE = BUILD / "postern-tls"
 IS_ROOT = os.geteuid() == 0
@@ -468,7 +468,7 @@ class Whole(unittest.TestCase):
         self.addCleanup(wall.__exit__)
         shutil.copy(SMTPD, wall.path / "postern-smtpd")
         for name in ("ucspitls.py", "harness.py"):
-            shutil.copy(TESTS / name, wall.path / name)
+            shutil.copy(DOUBLE / name, wall.path / name)
         return wall
 
     def test_plain(self):

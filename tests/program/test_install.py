@@ -150,14 +150,14 @@ class Installed(Place):
 class Backlog(unittest.TestCase):
     def test_all_lines_have_one(self):
         """Where a document bounds the clients, it says how many more the kernel holds back."""
-        files = [ROOT / "INSTALL", ROOT / "tools/serve", *ROOT.glob("man/*"), *ROOT.glob("systemd/*"),
-                 *ROOT.glob("examples/*.md")]
+        files = [ROOT / "INSTALL", ROOT / "tools/serve", *ROOT.glob("man/*"), *ROOT.glob("etc/systemd/*"),
+                 *ROOT.glob("etc/*.md")]
         lines = [line for path in files for line in path.read_text().splitlines()
                  if re.search(r"tcpserver .*-c \d+ ", line)]
         self.assertGreaterEqual(len(lines), 11)
         for line in lines:
             self.assertRegex(line, r" -c \d+ -b 400 ")
-        for path in ROOT.glob("systemd/*.socket"):
+        for path in ROOT.glob("etc/systemd/*.socket"):
             self.assertIn("\nBacklog=", path.read_text())
 
 
@@ -332,7 +332,7 @@ class RunScripts(unittest.TestCase):
 @unittest.skipUnless(all(map(shutil.which, ("systemd-socket-activate", "openssl"))), "no systemd-socket-activate here")
 class Units(unittest.TestCase):
     def check(self, name, tls, user, refused):
-        unit = (ROOT / "systemd" / name).read_text()
+        unit = (ROOT / "etc/systemd" / name).read_text()
         with Installed() as place:
             command = place.here(re.search(r"^ExecStart=(.*)$", unit, re.M)[1]).split()
             file = place.etc / re.search(r"^EnvironmentFile=-/etc/postern/(.*)$", unit, re.M)[1]
@@ -367,7 +367,7 @@ class MakeRun(unittest.TestCase):
         self.addCleanup(self.place.__exit__)
         self.place.path.chmod(0o755)
         (self.place.path / "build").symlink_to(PROGRAMS)
-        shutil.copytree(ROOT / "examples", self.place.path / "examples")
+        shutil.copytree(ROOT / "etc", self.place.path / "etc")
         (self.place.path / "cdb").mkdir()
         for kind, text in (("domains", "example.com\n"), ("mailboxes", "@example.com\n"), ("badsenders", "")):
             self.place.compile(kind, text, f"cdb/{kind}")

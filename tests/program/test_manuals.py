@@ -10,11 +10,14 @@ import unittest
 
 import dnsserver
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("POSTERN_BUILD", ROOT / "build"))
 SMTPD, CDB = BUILD / "postern-smtpd", BUILD / "postern-cdb"
 PAGES = sorted(path.name for path in (ROOT / "man").iterdir())
-UNITS = sorted(path.name for path in (ROOT / "systemd").iterdir())
+UNITS = sorted(path.name for path in (ROOT / "etc/systemd").iterdir())
+FLOORS = re.search(r"^FLOORS += (.*)$", (ROOT / "Makefile").read_text(), re.M)[1]
+FOLDERS = {folder: floor for floor, folders in enumerate(FLOORS.split()) for folder in folders.split("+")}
+CODE = sorted([*ROOT.glob("*.c"), *(path for folder in FOLDERS for path in ROOT.glob(f"{folder}/*.c"))])
 SERVICES = [name for name in UNITS if name.endswith(".service")]
 TLS_SERVICES = ["postern-smtps@.service", "postern-starttls@.service", "postern-submission@.service"]
 
@@ -56,18 +59,18 @@ def bounds(name):
 
 
 def reasons():
-    words = {reason for _, reason, *_ in REPLY.findall(read("reply.c")) if reason}
-    for source in ROOT.glob("*.c"):
+    words = {reason for _, reason, *_ in REPLY.findall(read("smtp/reply.c")) if reason}
+    for source in CODE:
         words.update(re.findall(r'\(struct reply\)\{[\w>.-]+, "([a-z0-9-]+)"\}', source.read_text()))
     return words
 
 
 def programs():
-    return re.search(r"^PROGRAMS = (.*)$", read("Makefile"), re.M)[1].split()
+    return sorted(f"postern-{path.stem}" for path in ROOT.glob("*.c"))
 
 
 def all_code():
-    return "\n".join(source.read_text() for source in sorted(ROOT.glob("*.c")))
+    return "\n".join(source.read_text() for source in CODE)
 
 
 def items(text):
@@ -160,8 +163,8 @@ class Knobs(unittest.TestCase):
 class Replies(unittest.TestCase):
     def test_each_refusal_is_in_the_manual(self):
         rows = set(re.findall(r"^\.It (\d{3} \d\.\d+\.\d+) Ta .* Ta ([a-z0-9-]+)$", page("postern-smtpd.8"), re.M))
-        found = REPLY.findall(read("reply.c"))
-        self.assertEqual(len(found), read("reply.c").count("\nREPLY("))
+        found = REPLY.findall(read("smtp/reply.c"))
+        self.assertEqual(len(found), read("smtp/reply.c").count("\nREPLY("))
         wanted = {(f"{code} {enhanced}", reason) for _, reason, _, code, enhanced in found if reason}
         self.assertEqual(rows, wanted)
 
@@ -279,18 +282,18 @@ class Log(unittest.TestCase):
                     for line in session(said, **knobs, **more)]
 
 
-class Rooms(unittest.TestCase):
-    def test_hacking_has_the_arrows_of_the_code(self):
-        arrows = {}
-        for source in sorted([*ROOT.glob("*.c"), *ROOT.glob("*.h")]):
-            found = re.findall(r'^#include "(\w+)\.h"', source.read_text(), re.M)
-            arrows.setdefault(source.stem, set()).update(set(found) - {source.stem})
-        rows = re.findall(r"^\| (\d+) \| (\w+) \| .* \|([\w ]*)\|$", read("HACKING.md"), re.M)
-        layers = {room: int(layer) for layer, room, _ in rows}
-        self.assertEqual({room: set(includes.split()) for _, room, includes in rows}, arrows)
-        for room, includes in arrows.items():
-            for other in includes:
-                self.assertLess(layers[other], layers[room], f"{room} includes {other}")
+class House(unittest.TestCase):
+    def test_folders_include_only_downwards(self):
+        """The floors are the Makefile's. OpenSSL, cdb and libowfat's DNS each have one folder; rooms have names of their own."""
+        names = [path.stem for folder in FOLDERS for path in ROOT.glob(f"{folder}/*.h")]
+        self.assertEqual(sorted(names), sorted(set(names)))
+        fences = {"openssl": "tls", "cdb.h": "table", "dns.h": "dns"}
+        for path in [path for folder in FOLDERS for path in ROOT.glob(f"{folder}/*.[ch]")]:
+            here, text = path.parent.name, path.read_text()
+            for other in re.findall(r'^#include "(.*?)(?:/.*)?"$', text, re.M):
+                self.assertTrue(other == here or FOLDERS[other] < FOLDERS[here], f"{path} includes {other}")
+            for library in re.findall(r"^#include <([\w.]+)", text, re.M):
+                self.assertEqual(fences.get(library, here), here, f"{path} includes <{library}>")
 
 
 class Manuals(unittest.TestCase):
@@ -331,7 +334,7 @@ class Manuals(unittest.TestCase):
         self.assertGreater(told, 3)
 
     def test_each_says_version_and_usage(self):
-        version = re.search(r'ABOUT_VERSION "(.*)"', read("about.h"))[1]
+        version = re.search(r'ABOUT_VERSION "(.*)"', read("base/about.h"))[1]
         self.assertTrue(read("CHANGES").startswith(version + ","))
         for name in programs():
             for word in ("--version", "-h", "--help"):
@@ -363,7 +366,7 @@ class Install(unittest.TestCase):
 class Scripts(unittest.TestCase):
     @unittest.skipUnless(shutil.which("shellcheck"), "no shellcheck here")
     def test_shellcheck(self):
-        scripts = [path for folder in ("tools", "tests") for path in sorted((ROOT / folder).iterdir())
+        scripts = [path for folder in ("tools", "tests", "etc") for path in sorted((ROOT / folder).iterdir())
                    if path.is_file() and path.read_bytes().startswith(b"#!/bin/sh")]
         self.assertIn(ROOT / "tools/setup", scripts)
         done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True, timeout=120)
@@ -437,7 +440,7 @@ class Units(unittest.TestCase):
         self.folder = pathlib.Path(folder.name)
         tcpserver = shutil.which("tcpserver") or "/bin/true"
         for name in UNITS:
-            text = read("systemd/" + name).replace("/usr/local/bin", str(BUILD))
+            text = read("etc/systemd/" + name).replace("/usr/local/bin", str(BUILD))
             (self.folder / name).write_text(text.replace("/usr/bin/tcpserver", tcpserver))
 
     def analyze(self, *arguments):
@@ -457,7 +460,7 @@ class Units(unittest.TestCase):
 
     def test_what_keeps_the_sockets_open(self):
         for name in UNITS:
-            text = read("systemd/" + name)
+            text = read("etc/systemd/" + name)
             if name.endswith(".socket"):
                 for line in ("Accept=yes", "TriggerLimitIntervalSec=0"):
                     self.assertIn(f"\n{line}\n", text)
@@ -468,7 +471,7 @@ class Units(unittest.TestCase):
                 self.assertIn("\nCollectMode=inactive-or-failed\n", text)
 
     def test_environments(self):
-        files = {name: re.findall(r"^EnvironmentFile=-/etc/postern/(.*)$", read("systemd/" + name), re.M)
+        files = {name: re.findall(r"^EnvironmentFile=-/etc/postern/(.*)$", read("etc/systemd/" + name), re.M)
                  for name in SERVICES}
         submission = ["postern-smtps@.service", "postern-submission@.service"]
         self.assertEqual(files, {name: ["submission.env" if name in submission else "postern.env"]
@@ -476,7 +479,7 @@ class Units(unittest.TestCase):
 
     def test_services_behind_the_gate_differ_in_little(self):
         def essence(name):
-            return [line for line in read("systemd/" + name).splitlines()
+            return [line for line in read("etc/systemd/" + name).splitlines()
                     if not line.startswith(("#", "Description=", "ExecStart=", "EnvironmentFile="))]
         for name in TLS_SERVICES[1:]:
             self.assertEqual(essence(name), essence(TLS_SERVICES[0]))

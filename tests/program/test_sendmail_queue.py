@@ -1,4 +1,4 @@
-"""examples/sendmail-queue: the interface of qmail-queue on one side, sendmail's on the other; behind postern-smtpd, and
+"""etc/sendmail-queue: the interface of qmail-queue on one side, sendmail's on the other; behind postern-smtpd, and
 with a real Postfix behind it."""
 import contextlib
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 import postfix
 from harness import LIMIT, ROOT, Place, Session, Tcpserver, await_that
 
-PROGRAM = str(ROOT / "examples/sendmail-queue")
+PROGRAM = str(ROOT / "etc/sendmail-queue")
 MESSAGE = b"Subject: x\n\n.\nhello \xfc\0\n.. and more\n"
 # Keeps its words and the message under names of its own, and ends as it is told.
 SENDMAIL = """#!/bin/sh

@@ -17,7 +17,7 @@ def source(name):
 
 
 def everything():
-    return "".join(p.read_text() for p in [*TRANSCRIPTS, *TESTS.glob("test_*.py")])
+    return "".join(p.read_text() for p in [*TRANSCRIPTS, *TESTS.glob("program/*.py")])
 
 
 class Complete(unittest.TestCase):
@@ -25,7 +25,7 @@ class Complete(unittest.TestCase):
 
     def test_every_reply(self):
         shown = everything()
-        replies = re.findall(r'^REPLY\((\w+), .*?"([^"]*)"\);$', source("reply.c"), re.M)
+        replies = re.findall(r'^REPLY\((\w+), .*?"([^"]*)"\);$', source("smtp/reply.c"), re.M)
         self.assertGreater(len(replies), 30)
         for name, text in replies:
             with self.subTest(name):
@@ -33,13 +33,13 @@ class Complete(unittest.TestCase):
 
     def test_every_reason(self):
         shown = everything()
-        for word in set(re.findall(r'^REPLY\(\w+, "([^"]*)"', source("reply.c"), re.M)) - {"config"}:
+        for word in set(re.findall(r'^REPLY\(\w+, "([^"]*)"', source("smtp/reply.c"), re.M)) - {"config"}:
             with self.subTest(word):
                 self.assertTrue(re.search(rf'"{word}"|reason={word}\b', shown), word)
 
     def test_every_verb(self):
         shown = "".join(p.read_text() for p in TRANSCRIPTS)
-        verbs = re.findall(r'^    \{"([A-Z]+)", \w+, VERB_(?:ANY|CLEAR|OPEN|READY)', source("verbs.c"),
+        verbs = re.findall(r'^    \{"([A-Z]+)", \w+, VERB_(?:ANY|CLEAR|OPEN|READY)', source("smtp/verbs.c"),
                            re.M)
         self.assertGreater(len(verbs), 15)
         for verb in verbs:
@@ -47,7 +47,7 @@ class Complete(unittest.TestCase):
                 self.assertTrue(re.search(rf"(?mi)^C: {verb}\b", shown), verb)
 
     def test_every_knob(self):
-        knobs = re.findall(r'^    (?:PLAIN|NUMBER|SECONDS|CHOICE|GREETING)\("([A-Z_]+)"', source("config.c"), re.M)
+        knobs = re.findall(r'^    (?:PLAIN|NUMBER|SECONDS|CHOICE|GREETING)\("([A-Z_]+)"', source("smtp/config.c"), re.M)
         self.assertGreater(len(knobs), 20)
         self.assertEqual(set(knobs), set(VALUES))
 

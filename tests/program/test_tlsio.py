@@ -15,7 +15,7 @@ import time
 import unittest
 
 import certs
-from harness import (BUILD, CLIENT, IS_ASAN, IS_STATIC, LIMIT, ROOT, TESTS, Log, Place, await_that, environment,
+from harness import (BUILD, CLIENT, IS_ASAN, IS_STATIC, LIMIT, ROOT, DOUBLE, Log, Place, await_that, environment,
                      read_by, writable_memory)
 
 TLSIO = str(BUILD / "postern-tlsio")
@@ -961,7 +961,7 @@ class Deadlines(Case):
         cls.addClassCleanup(place.__exit__)
         library = place.path / "clock.so"
         subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-o", library,
-                        TESTS / "preload_clock.c"], check=True, timeout=LIMIT)
+                        DOUBLE / "preload_clock.c"], check=True, timeout=LIMIT)
         cls.libraries = str(library)
         if IS_ASAN:  # its own library must come first
             asan = subprocess.run(["cc", "-print-file-name=libasan.so"], check=True, timeout=LIMIT,
@@ -1186,7 +1186,7 @@ class Checks(Case):
         self.assertEqual(len(paragraphs), 7)
 
     def test_manual_has_each_step(self):
-        code = "".join((ROOT / f"{room}.c").read_text() for room in ("tlsio", "tunnel", "tlsctx", "cert"))
+        code = "".join(path.read_text() for path in (ROOT / "tlsio.c", *ROOT.glob("tls/*.c")))
         steps = set(re.findall(r'(?:complain\((?:context|l|&event_log), |t->complain\(t->context, |refuse\(t, |'
                                r'tell\(t, |lose\(t, )"([a-z]+)"', code))
         steps |= set(re.findall(r'\? "([a-z]+)" : "([a-z]+)", "timeout"', code)[0])

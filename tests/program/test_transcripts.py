@@ -13,7 +13,7 @@ A transcript is a text of lines, each a keyword and its text. The head:
     OVER pipes               two pipes instead of a socket
     OVER ucspitls [HOW]      a socket, and a double of a UCSPI-TLS server in front: see ucspitls.BEHAVIOURS
     EARLY text               bytes from the client that are there before the server is
-    EXAMPLE name             the knobs of examples/name.env
+    EXAMPLE name             the knobs of etc/name.env
 
 The conversation:
 

@@ -62,25 +62,25 @@ static size_t at_random(size_t at, size_t n, size_t parameter)
     return piece < n - at ? piece : n - at;
 }
 
-/* One step, in a buffer of just the size that body.h asks for. In place the output begins BODY_HEADROOM
+/* One step, in a buffer of just the size that body.h asks for. In state the output begins BODY_HEADROOM
  * before the input; else it is elsewhere. What of the input is not taken must be left as it was. */
 static size_t step(struct body *b, const char *in, size_t n, bool in_place, struct message *r)
 {
-    char *room = malloc(BODY_HEADROOM + n), *elsewhere = malloc(BODY_HEADROOM + n);
-    char *out = in_place ? room : elsewhere;
+    char *buffer = malloc(BODY_HEADROOM + n), *elsewhere = malloc(BODY_HEADROOM + n);
+    char *out = in_place ? buffer : elsewhere;
     size_t made = 4711;
 
-    memset(room, '#', BODY_HEADROOM);
-    memcpy(room + BODY_HEADROOM, in, n);
-    size_t taken = body_step(b, room + BODY_HEADROOM, n, out, &made);
+    memset(buffer, '#', BODY_HEADROOM);
+    memcpy(buffer + BODY_HEADROOM, in, n);
+    size_t taken = body_step(b, buffer + BODY_HEADROOM, n, out, &made);
     MUST(taken <= n && made <= taken + BODY_HEADROOM, "%zu taken of %zu, %zu made", taken, n, made);
-    MUST(taken == n || b->place == BODY_END, "all of it is taken, but at the end");
-    MUST(!memcmp(room + BODY_HEADROOM + taken, in + taken, n - taken), "the rest is not touched");
+    MUST(taken == n || b->state == BODY_END, "all of it is taken, but at the end");
+    MUST(!memcmp(buffer + BODY_HEADROOM + taken, in + taken, n - taken), "the rest is not touched");
     if (!in_place)
-        MUST(!memcmp(room + BODY_HEADROOM, in, n), "the input is not touched");
+        MUST(!memcmp(buffer + BODY_HEADROOM, in, n), "the input is not touched");
     memcpy(r->bytes + r->n, out, made);
     r->n += made;
-    free(room);
+    free(buffer);
     free(elsewhere);
     return taken;
 }
@@ -91,9 +91,9 @@ static struct message run(struct text in, splitter *split, size_t parameter, boo
     struct body b;
 
     body_init(&b);
-    while (r.taken < in.n && b.place != BODY_END)
+    while (r.taken < in.n && b.state != BODY_END)
         r.taken += step(&b, in.p + r.taken, split(r.taken, in.n, parameter), in_place, &r);
-    r.ended = b.place == BODY_END;
+    r.ended = b.state == BODY_END;
     r.size = b.size;
     r.hops = b.hops;
     r.has_nul = b.has_nul;
@@ -303,7 +303,7 @@ static const struct {
     const char *name;
     struct text input;
     struct text want;
-    enum body_place place;
+    enum body_state state;
     const char *why;
 } beginnings[] = {
     {"nothing", S(""), S(""), BODY_BOL, "a line begins"},
@@ -328,7 +328,7 @@ START_TEST(beginning)
 
     body_init(&b);
     ck_assert(body_step(&b, in.p, in.n, out, &made) == in.n);
-    ck_assert_msg(b.place == beginnings[_i].place && made == beginnings[_i].want.n &&
+    ck_assert_msg(b.state == beginnings[_i].state && made == beginnings[_i].want.n &&
                       !memcmp(out, beginnings[_i].want.p, made),
                   "%s: %s", beginnings[_i].name, beginnings[_i].why);
 }
@@ -343,7 +343,7 @@ START_TEST(after_the_end)
     body_init(&b);
     ck_assert(body_step(&b, ".\r\n", 3, out, &made) == 3 && made == 0);
     ck_assert_msg(body_step(&b, "QUIT\r\n", 6, out, &made) == 0 && made == 0, "it takes nothing more");
-    ck_assert(b.place == BODY_END && b.size == 0 && out[0] == '#');
+    ck_assert(b.state == BODY_END && b.size == 0 && out[0] == '#');
 }
 END_TEST
 

@@ -180,20 +180,20 @@ END_TEST
 START_TEST(full)
 {
     static char key[CDBMAKE_KEY];
-    struct rlimit room = {(rlim_t)_i * 1024, RLIM_INFINITY};
+    struct rlimit buffer = {(rlim_t)_i * 1024, RLIM_INFINITY};
     FILE *f = tmpfile();
     int failed = 0;
 
     signal(SIGXFSZ, SIG_IGN);
-    ck_assert(f && !cdbmake_begin(&ours, fileno(f)) && !setrlimit(RLIMIT_FSIZE, &room));
+    ck_assert(f && !cdbmake_begin(&ours, fileno(f)) && !setrlimit(RLIMIT_FSIZE, &buffer));
     for (unsigned i = 0; i < 300 && !failed; i++) {
         memcpy(key, &i, sizeof i);
         failed = cdbmake_add(&ours, (struct slice){key, sizeof key}, slice_of(""));
     }
     failed = failed ? failed : cdbmake_finish(&ours, tell, told);
     int error = errno;
-    room.rlim_cur = RLIM_INFINITY;
-    setrlimit(RLIMIT_FSIZE, &room);
+    buffer.rlim_cur = RLIM_INFINITY;
+    setrlimit(RLIMIT_FSIZE, &buffer);
     ck_assert_msg(failed == -1 && error == EFBIG, "%d", _i);
 }
 END_TEST

@@ -151,52 +151,12 @@ START_TEST(parameter)
 }
 END_TEST
 
-static const struct {
-    const char *name, *input;
-    bool want;
-    unsigned long long number;
-    const char *why;
-} numbers[] = {
-    {"zero", "0", true, 0, "a size-value"},
-    {"one", "1", true, 1, "a size-value"},
-    {"zeros", "007", true, 7, "1*20DIGIT"},
-    {"twenty digits", "00000000000000000001", true, 1, "RFC 1870: 1*20DIGIT"},
-    {"largest", "18446744073709551615", true, 18446744073709551615ULL, "2^64 - 1"},
-    {"one over", "18446744073709551616", false, 0, "2^64"},
-    {"ten over", "18446744073709551620", false, 0, "2^64 + 4"},
-    {"largest of twenty", "99999999999999999999", false, 0, "above 2^64"},
-    {"21 digits", "000000000000000000001", false, 0, "RFC 1870: 1*20DIGIT"},
-    {"none", "", false, 0, "required"},
-    {"minus", "-1", false, 0, "DIGIT only"},
-    {"plus", "+1", false, 0, "DIGIT only"},
-    {"space before", " 1", false, 0, "DIGIT only"},
-    {"space behind", "1 ", false, 0, "DIGIT only"},
-    {"hex", "0x1", false, 0, "DIGIT only"},
-    {"letter", "1k", false, 0, "DIGIT only"},
-    {"comma", "1,000", false, 0, "DIGIT only"},
-    {"below zero", "/", false, 0, "the character before 0"},
-    {"above nine", ":", false, 0, "the character after 9"},
-    {"eight bit", "\xb2", false, 0, "no digit"},
-};
-
-START_TEST(number)
-{
-    struct slice text = exactly(numbers[_i].input);
-    unsigned long long n = 4711;
-
-    ck_assert_msg(command_number(text, &n) == numbers[_i].want, "%s: %s", numbers[_i].name, numbers[_i].why);
-    ck_assert_msg(n == (numbers[_i].want ? numbers[_i].number : 4711), "%s: %llu", numbers[_i].name, n);
-    discard(text);
-}
-END_TEST
-
 static void tests(TCase *t)
 {
     tcase_add_loop_test(t, parse, 0, COUNT(lines));
     tcase_add_test(t, parse_nul);
     tcase_add_loop_test(t, path, 0, COUNT(paths));
     tcase_add_loop_test(t, parameter, 0, COUNT(parameters));
-    tcase_add_loop_test(t, number, 0, COUNT(numbers));
 }
 
 UNIT("command", tests)

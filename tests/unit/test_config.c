@@ -53,7 +53,7 @@ static struct asked ask(const char *name)
     return a;
 }
 
-static struct config_room config_room;
+static struct config_buffer config_buffer;
 
 static int load(const char *first, const char *second, const char *third)
 {
@@ -69,7 +69,7 @@ static int load(const char *first, const char *second, const char *third)
     environment[n] = NULL;
     *complaints = 0;
     memset(&c, 0x5a, sizeof c);
-    return config_load(&c, &config_room, environment, remember, complaints);
+    return config_load(&c, &config_buffer, environment, remember, complaints);
 }
 
 /* What holds where nothing is set. NULL: unset. */

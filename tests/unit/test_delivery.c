@@ -14,9 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static struct transaction_room room;
+static struct transaction_buffer buffer;
 static struct transaction t;
-static struct client client;
 static struct trace trace;
 static struct delivery d;
 static char found[1 << 16];
@@ -38,16 +37,13 @@ static void enter(void)
     snprintf(name, sizeof name, "%ld", (long)getpid());
     ck_assert(!mkdir(name, 0700) && !chdir(name));
     signal(SIGPIPE, SIG_IGN);
-    strcpy(client.text, "unknown");
-    client.name = (struct slice){"", 0};
-    transaction_init(&t, &room);
+    transaction_init(&t, &buffer);
     begin_transaction();
     trace = (struct trace){.me = "mx.example.com",
                            .protocol = "SMTP",
                            .session = "1k3",
                            .id = "1k3.1",
                            .mode = "local",
-                           .client = &client,
                            .helo = {"h", 1},
                            .transaction = &t};
 }

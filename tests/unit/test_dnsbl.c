@@ -415,14 +415,14 @@ struct asked {
 };
 
 /* Reads all questions that are there. */
-static size_t read_all(struct asked *asked, size_t room)
+static size_t read_all(struct asked *asked, size_t space)
 {
     size_t n = 0;
     unsigned char peek[1];
 
     for (size_t i = 0; i < wire_count; i++)
         if (recv(wires[i].fd, peek, 1, MSG_PEEK) == 1) {
-            ck_assert(n < room);
+            ck_assert(n < space);
             asked[n].wire = &wires[i];
             asked[n++].q = read_query(&wires[i]);
         }

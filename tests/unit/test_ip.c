@@ -324,12 +324,12 @@ static const struct {
     {"mapped", "::", "127.0.0.1", "127.0.0.1", "a socket of both families tells it as mapped"},
 };
 
-static socklen_t fill_address(struct sockaddr_storage *room, const char *text, in_port_t port)
+static socklen_t fill_address(struct sockaddr_storage *buffer, const char *text, in_port_t port)
 {
-    struct sockaddr_in *v4 = (struct sockaddr_in *)room;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)room;
+    struct sockaddr_in *v4 = (struct sockaddr_in *)buffer;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)buffer;
 
-    memset(room, 0, sizeof *room);
+    memset(buffer, 0, sizeof *buffer);
     if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
         v4->sin_family = AF_INET;
         v4->sin_port = port;
@@ -343,32 +343,32 @@ static socklen_t fill_address(struct sockaddr_storage *room, const char *text, i
 
 static in_port_t port_of(int fd)
 {
-    struct sockaddr_storage room;
-    socklen_t n = sizeof room;
+    struct sockaddr_storage buffer;
+    socklen_t n = sizeof buffer;
 
-    ck_assert(!getsockname(fd, (struct sockaddr *)&room, &n));
-    return room.ss_family == AF_INET ? ((struct sockaddr_in *)&room)->sin_port
-                                     : ((struct sockaddr_in6 *)&room)->sin6_port;
+    ck_assert(!getsockname(fd, (struct sockaddr *)&buffer, &n));
+    return buffer.ss_family == AF_INET ? ((struct sockaddr_in *)&buffer)->sin_port
+                                       : ((struct sockaddr_in6 *)&buffer)->sin6_port;
 }
 
 START_TEST(peer)
 {
-    struct sockaddr_storage room;
+    struct sockaddr_storage buffer;
     const char *const host = peers[_i].listen;
     int no = 0;
-    socklen_t n = fill_address(&room, host, 0);
-    int server = socket(room.ss_family, SOCK_STREAM, 0);
+    socklen_t n = fill_address(&buffer, host, 0);
+    int server = socket(buffer.ss_family, SOCK_STREAM, 0);
 
-    if (server >= 0 && room.ss_family == AF_INET6)
+    if (server >= 0 && buffer.ss_family == AF_INET6)
         setsockopt(server, IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
-    if (server < 0 || bind(server, (struct sockaddr *)&room, n) < 0) {
-        ck_assert_msg(room.ss_family == AF_INET6, "only IPv6 may be missing on this machine");
+    if (server < 0 || bind(server, (struct sockaddr *)&buffer, n) < 0) {
+        ck_assert_msg(buffer.ss_family == AF_INET6, "only IPv6 may be missing on this machine");
         return;
     }
     ck_assert(!listen(server, 1));
-    n = fill_address(&room, peers[_i].connect, port_of(server));
-    int client = socket(room.ss_family, SOCK_STREAM, 0);
-    ck_assert(!connect(client, (struct sockaddr *)&room, n));
+    n = fill_address(&buffer, peers[_i].connect, port_of(server));
+    int client = socket(buffer.ss_family, SOCK_STREAM, 0);
+    ck_assert(!connect(client, (struct sockaddr *)&buffer, n));
     int fd = accept(server, NULL, NULL);
     ck_assert(fd >= 0);
 

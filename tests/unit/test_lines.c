@@ -45,10 +45,10 @@ START_TEST(row)
 }
 END_TEST
 
-/* Lines of all lengths, so that they lie over the end of the room in all ways. */
+/* Lines of all lengths, so that they lie over the end of the buffer in all ways. */
 START_TEST(over_the_end)
 {
-    enum { SIZE = 20 * LINES_ROOM };
+    enum { SIZE = 20 * LINES_BUFFER };
     static char bytes[SIZE];
     size_t step = (size_t)_i, at = 0;
 
@@ -69,7 +69,7 @@ END_TEST
 /* _i octets and a line end, with lines around: those are as they are. */
 START_TEST(long_line)
 {
-    static char bytes[4 * LINES_ROOM];
+    static char bytes[4 * LINES_BUFFER];
     size_t n = (size_t)_i;
 
     memset(bytes, 'x', sizeof bytes);
@@ -78,7 +78,7 @@ START_TEST(long_line)
     lines_begin(&l, file_of(bytes, n + 5));
     ck_assert(lines_next(&l, &line, &whole) == 1 && whole && line.n == 2 && *line.p == 'a');
     ck_assert_int_eq(lines_next(&l, &line, &whole), 1);
-    ck_assert_msg(whole == (n < LINES_ROOM) && line.n == (whole ? n + 1 : 0), "%zu octets", n);
+    ck_assert_msg(whole == (n < LINES_BUFFER) && line.n == (whole ? n + 1 : 0), "%zu octets", n);
     ck_assert(lines_next(&l, &line, &whole) == 1 && whole && line.n == 2 && *line.p == 'b');
     ck_assert_int_eq(lines_next(&l, &line, &whole), 0);
 }
@@ -86,7 +86,7 @@ END_TEST
 
 START_TEST(long_line_without_end)
 {
-    static char bytes[4 * LINES_ROOM];
+    static char bytes[4 * LINES_BUFFER];
 
     memset(bytes, 'x', sizeof bytes);
     lines_begin(&l, file_of(bytes, sizeof bytes));
@@ -131,9 +131,9 @@ static void tests(TCase *t)
     tcase_add_loop_test(t, row, 0, COUNT(rows));
     tcase_add_loop_test(t, over_the_end, 1, 40);
     tcase_add_loop_test(t, over_the_end, 1000, 1003);
-    tcase_add_loop_test(t, over_the_end, LINES_ROOM - 1, LINES_ROOM + 1);
-    tcase_add_loop_test(t, long_line, LINES_ROOM - 3, LINES_ROOM + 3);
-    tcase_add_loop_test(t, long_line, 2 * LINES_ROOM - 3, 2 * LINES_ROOM + 3);
+    tcase_add_loop_test(t, over_the_end, LINES_BUFFER - 1, LINES_BUFFER + 1);
+    tcase_add_loop_test(t, long_line, LINES_BUFFER - 3, LINES_BUFFER + 3);
+    tcase_add_loop_test(t, long_line, 2 * LINES_BUFFER - 3, 2 * LINES_BUFFER + 3);
     tcase_add_test(t, long_line_without_end);
     tcase_add_test(t, pieces);
     tcase_add_test(t, trouble);

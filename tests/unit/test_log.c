@@ -57,11 +57,11 @@ START_TEST(quote)
                   values[_i].why, (int)n, out);
     ck_assert_msg(out[n] == '#', "%s: nothing behind it is written", values[_i].name);
 
-    for (size_t room = 0; room <= want; room++) {
-        char *exact = malloc(room ? room : 1);
-        n = log_quote(exact, room, values[_i].input);
-        ck_assert_msg(n <= room, "%s: in %zu bytes", values[_i].name, room);
-        ck_assert_msg(n != want || !memcmp(exact, values[_i].want, n), "%s: in %zu", values[_i].name, room);
+    for (size_t space = 0; space <= want; space++) {
+        char *exact = malloc(space ? space : 1);
+        n = log_quote(exact, space, values[_i].input);
+        ck_assert_msg(n <= space, "%s: in %zu bytes", values[_i].name, space);
+        ck_assert_msg(n != want || !memcmp(exact, values[_i].want, n), "%s: in %zu", values[_i].name, space);
         if (n && n < want) {
             bool cut = n > 5 && exact[0] == '"' && !memcmp(exact + n - 4, "\"...", 4);
             ck_assert_msg(cut, "%s: what does not fit is said to be cut: %.*s", values[_i].name, (int)n,
@@ -85,14 +85,14 @@ END_TEST
 
 /* A log whose lines come back as a string. */
 static int memory;
-static struct log_room room;
+static struct log_buffer buffer;
 static char written[3 * LOG_LINE];
 
 static void open_log(struct log *l)
 {
     memory = memfd_create("log", 0);
     ck_assert(memory >= 0);
-    log_init(l, &room, memory);
+    log_init(l, &buffer, memory);
 }
 
 static const char *read_log(void)
@@ -206,7 +206,7 @@ START_TEST(one_write)
     char line_read[LOG_LINE];
 
     ck_assert(!pipe2(fds, O_DIRECT)); /* a read takes what one write gave */
-    log_init(&l, &room, fds[1]);
+    log_init(&l, &buffer, fds[1]);
     log_event(&l, "first");
     log_number(&l, "n", 1);
     log_end(&l);

@@ -91,7 +91,7 @@ static const struct {
     {"long", "$6$" A96 A96 A96 A96, "hash too long", "longer than crypt(3) makes"},
 };
 
-/* In a room of just its size, so that a sanitizer sees a step too far. */
+/* In a buffer of just its size, so that a sanitizer sees a step too far. */
 static const char *check(const char *text, size_t n)
 {
     char *exact = malloc(n ? n : 1);

@@ -16,7 +16,7 @@
 #define READ_ALL "cat >message; cat <&1 >envelope; "
 #define MS (SECOND / 1000)
 
-static struct transaction_room room;
+static struct transaction_buffer buffer;
 static struct transaction t;
 static struct qqueue q;
 static char text[1 << 20], found[1 << 20];
@@ -32,7 +32,7 @@ static void enter(void)
     ck_assert(!mkdir(name, 0700) && !chdir(name));
     signal(SIGPIPE, SIG_IGN);
     ck_assert(!address_parse(slice_of("<bob@example.org>"), ADDRESS_REVERSE, &a, &rest));
-    transaction_init(&t, &room);
+    transaction_init(&t, &buffer);
     transaction_begin(&t, &a, false);
     ck_assert(transaction_add(&t, slice_of("alice@example.com"), slice_of("")));
 }

@@ -25,7 +25,7 @@
 static int file = -1;
 static char path[64];
 static struct cdb_make making;
-static struct table_room room;
+static struct table_buffer buffer;
 static struct table t;
 
 static void begin(void)
@@ -49,7 +49,7 @@ static void add(const char *key, const char *value)
 static size_t finish(void)
 {
     ck_assert(!cdb_make_finish(&making));
-    table_init(&t, path, &room);
+    table_init(&t, path, &buffer);
     return (size_t)lseek(file, 0, SEEK_END);
 }
 
@@ -57,7 +57,7 @@ static void reopen(void)
 {
     if (t.fd >= 0)
         close(t.fd);
-    table_init(&t, path, &room);
+    table_init(&t, path, &buffer);
 }
 
 static int find(const char *key, struct slice *value)
@@ -234,7 +234,7 @@ static void next_late_key(char key[16], unsigned *n, unsigned slots)
  * them now ends at the slot that became free. False where none went round. */
 static bool break_chain(unsigned slots)
 {
-    const off_t at = (off_t)cdb_unpack(room.toc + 7 * 8), last = at + 8 * (off_t)(slots - 1);
+    const off_t at = (off_t)cdb_unpack(buffer.toc + 7 * 8), last = at + 8 * (off_t)(slots - 1);
     unsigned char moved[8], empty[8] = {0}, slot[8];
     unsigned i = 0;
 
@@ -283,7 +283,8 @@ START_TEST(wrap_around)
         MUST(find(key, &value) == 1 && equals(value, text), "%s: %s: %s", chains[_i].name, chains[_i].why,
              key);
     }
-    ck_assert_msg(cdb_unpack(room.toc + 7 * 8 + 4) == slots, "tinycdb makes twice as many slots as records");
+    ck_assert_msg(cdb_unpack(buffer.toc + 7 * 8 + 4) == slots,
+                  "tinycdb makes twice as many slots as records");
     for (unsigned i = 0; i < 100; i++) {
         next_late_key(key, &n, slots);
         MUST(find(key, &value) == 0, "%s: %s is not there", chains[_i].name, key);
@@ -337,7 +338,7 @@ START_TEST(no_free_slot)
     file = memfd_create("table", 0);
     ck_assert(write(file, image, at + 8 * records) == (ssize_t)(at + 8 * records));
     snprintf(path, sizeof path, "/proc/self/fd/%d", file);
-    table_init(&t, path, &room);
+    table_init(&t, path, &buffer);
     n = 0;
     for (unsigned i = 0; i < records; i++) {
         next_late_key(key, &n, records + 2);
@@ -408,17 +409,17 @@ START_TEST(truncated_while_open)
 }
 END_TEST
 
-/* Whatever is found lies in the table's own room, and is no longer than the file. */
+/* Whatever is found lies in the table's own buffer, and is no longer than the file. */
 static void check_asking(const char *key, size_t size)
 {
-    const char *const record = (const char *)room.record;
+    const char *const record = (const char *)buffer.record;
     struct slice value = {NULL, 0};
 
     errno = 0;
     int r = find(key, &value);
     MUST(r == 0 || r == 1 || (r == -1 && errno), "%d", r);
     if (r == 1)
-        MUST(value.p >= record + 8 && value.p + value.n <= record + sizeof room.record && value.n <= size,
+        MUST(value.p >= record + 8 && value.p + value.n <= record + sizeof buffer.record && value.n <= size,
              "a value of %zu bytes", value.n);
 }
 
@@ -499,7 +500,7 @@ static unsigned make_many(void)
 /* Where the i-th slot is, and whether it is taken; all slots stand behind one another. */
 static off_t slot_at(unsigned i, bool *taken)
 {
-    off_t at = (off_t)cdb_unpack(room.toc) + 8 * (off_t)i;
+    off_t at = (off_t)cdb_unpack(buffer.toc) + 8 * (off_t)i;
     unsigned char slot[8];
 
     MUST(pread(file, slot, 8, at) == 8, "pread");
@@ -809,7 +810,7 @@ START_TEST(no_table)
     struct slice value;
 
     for (int again = 0; again < 2; again++) {
-        table_init(&t, missing[_i].input, &room);
+        table_init(&t, missing[_i].input, &buffer);
         errno = 0;
         ck_assert_msg(find("a", &value) == -1 && errno == missing[_i].want, "%s: %s: %s", missing[_i].name,
                       missing[_i].why, strerror(errno));
@@ -826,7 +827,7 @@ START_TEST(pipe_is_no_table)
     ck_assert(mkdtemp(folder));
     snprintf(name, sizeof name, "%s/fifo", folder);
     ck_assert(!mkfifo(name, 0600));
-    table_init(&t, name, &room);
+    table_init(&t, name, &buffer);
     ck_assert_msg(find("a", &value) == -1 && errno == EPROTO, "and nobody waits for its writer");
     ck_assert(!unlink(name) && !rmdir(folder));
 }
@@ -848,12 +849,12 @@ START_TEST(replaced)
         ck_assert(!cdb_make_finish(&making));
         close(fd);
     }
-    table_init(&t, name, &room);
+    table_init(&t, name, &buffer);
     ck_assert(find("a", &value) == 1 && equals(value, "old"));
     ck_assert(!rename(next, name));
     ck_assert_msg(find("a", &value) == 1 && equals(value, "old"), "one file serves a session");
     close(t.fd);
-    table_init(&t, name, &room);
+    table_init(&t, name, &buffer);
     ck_assert_msg(find("a", &value) == 1 && equals(value, "new"), "the next session has the new one");
     ck_assert(!unlink(name) && !rmdir(folder));
 }

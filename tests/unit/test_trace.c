@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct transaction_room room;
+static struct transaction_buffer buffer;
 static struct transaction transaction;
-static struct client client;
+static struct ip client;
 static struct trace trace;
-static char out[TRACE_ROOM + 1];
+static char out[TRACE_BUFFER + 1];
 
 /* client: `address name`, or NULL for an unknown one. */
 static void set_up(const char *address, const char *name)
@@ -16,21 +16,18 @@ static void set_up(const char *address, const char *name)
     struct address a;
     struct slice rest;
 
-    memset(&client, 0, sizeof client);
-    client.known = address;
-    client.name = slice_of(name);
     if (address)
-        ck_assert(ip_scan(slice_of(address), &client.ip));
-    strcpy(client.text, address ? address : "unknown");
+        ck_assert(ip_scan(slice_of(address), &client));
     ck_assert(!address_parse(slice_of("<bob@example.org>"), ADDRESS_REVERSE, &a, &rest));
-    transaction_init(&transaction, &room);
+    transaction_init(&transaction, &buffer);
     transaction_begin(&transaction, &a, false);
     trace = (struct trace){.me = "mx.example.com",
                            .protocol = "ESMTP",
                            .session = "1k3",
                            .id = "1k3.1",
                            .mode = "local",
-                           .client = &client,
+                           .client = address ? &client : NULL,
+                           .client_name = slice_of(name),
                            .helo = slice_of("mail.example.org"),
                            .transaction = &transaction,
                            .now = 0};
@@ -43,7 +40,7 @@ static void add(const char *recipient, const char *place)
 
 static const char *text(size_t n)
 {
-    ck_assert_uint_le(n, TRACE_ROOM);
+    ck_assert_uint_le(n, TRACE_BUFFER);
     out[n] = 0;
     return out;
 }
@@ -227,19 +224,19 @@ START_TEST(longest)
     memset(text_of, 'x', sizeof text_of);
     memset(id, 'i', sizeof id - 1);
     set_up("1111:2222:3333:4444:5555:6666:7777:8888", name);
-    transaction.sender_len = sizeof room.sender;
-    memset(room.sender, 's', sizeof room.sender);
+    transaction.sender_len = sizeof buffer.sender;
+    memset(buffer.sender, 's', sizeof buffer.sender);
     trace.me = name;
     trace.session = trace.id = id;
     trace.protocol = "UTF8SMTP";
     trace.mode = "collector";
     trace.helo = (struct slice){text_of, TRACE_HELO};
     ck_assert(transaction_add(&transaction, recipient, slice_of("")));
-    ck_assert_msg(all_fields() <= TRACE_ROOM, "with one recipient, who is named thrice");
+    ck_assert_msg(all_fields() <= TRACE_BUFFER, "with one recipient, who is named thrice");
     while (transaction_add(&transaction, recipient, slice_of("")))
         ;
     ck_assert_uint_gt(transaction.recipients, 300);
-    ck_assert_msg(all_fields() <= TRACE_ROOM, "with as many as there is room for");
+    ck_assert_msg(all_fields() <= TRACE_BUFFER, "with as many as there is room for");
 }
 END_TEST
 

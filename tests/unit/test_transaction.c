@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct transaction_room room;
+static struct transaction_buffer buffer;
 static struct transaction t;
 
 static void begin(const char *sender)
@@ -13,7 +13,7 @@ static void begin(const char *sender)
     struct slice rest;
 
     ck_assert(!address_parse(slice_of(sender), ADDRESS_REVERSE, &a, &rest));
-    transaction_init(&t, &room);
+    transaction_init(&t, &buffer);
     transaction_begin(&t, &a, false);
 }
 
@@ -34,7 +34,7 @@ static const struct {
 START_TEST(sender)
 {
     memset(&t, 0x5a, sizeof t);
-    transaction_init(&t, &room);
+    transaction_init(&t, &buffer);
     ck_assert(!t.open && !t.recipients && !transaction_sender(&t).n);
     begin(senders[_i].input);
     ck_assert(t.open && !t.smtputf8 && !t.recipients && !t.places);

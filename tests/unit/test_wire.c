@@ -31,13 +31,13 @@
         text, sizeof(text) - 1                                                                               \
     }
 
-static struct wire_room room;
+static struct wire_buffer buffer;
 static struct wire w;
 static int client;
 
 static void start(int in, int out)
 {
-    wire_init(&w, &room, in, out, 30 * SECOND, deadline_after(deadline_now(), 100 * SECOND));
+    wire_init(&w, &buffer, in, out, 30 * SECOND, deadline_after(deadline_now(), 100 * SECOND));
 }
 
 static void open_pair(int type)
@@ -312,7 +312,7 @@ START_TEST(chunks)
     say("DATA\r\nhello", 11);
     ck_assert(wire_line(&w, &line) == 1 && line.n == 4);
     ck_assert(!wire_chunk(&w, INT64_MAX, &bytes, &n) && n == 5 && !memcmp(bytes, "hello", 5));
-    ck_assert_msg(bytes - WIRE_HEADROOM >= room.in, "there is room in front");
+    ck_assert_msg(bytes - WIRE_HEADROOM >= buffer.in, "there is room in front");
     memmove(bytes - WIRE_HEADROOM, bytes, 2);
     wire_take(&w, 2);
     ck_assert(!wire_chunk(&w, INT64_MAX, &bytes, &n) && n == 3 && !memcmp(bytes, "llo", 3));
@@ -323,7 +323,7 @@ START_TEST(chunks)
     say(huge, WIRE_IN);
     say(huge + WIRE_IN, 6);
     ck_assert_msg(!wire_chunk(&w, INT64_MAX, &bytes, &n) && n == WIRE_IN, "as much as fits");
-    ck_assert(bytes - WIRE_HEADROOM >= room.in && bytes + n <= room.in + sizeof room.in);
+    ck_assert(bytes - WIRE_HEADROOM >= buffer.in && bytes + n <= buffer.in + sizeof buffer.in);
     ck_assert(!memcmp(bytes, huge, n));
     wire_take(&w, n - 1);
     ck_assert(wire_line(&w, &line) == 1 && line.n == 0);
@@ -472,7 +472,7 @@ START_TEST(no_reader)
     else
         ck_assert(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
     instant before = deadline_now();
-    wire_init(&w, &room, -1, pair[1], 50 * MS, deadline_after(before, 100 * SECOND));
+    wire_init(&w, &buffer, -1, pair[1], 50 * MS, deadline_after(before, 100 * SECOND));
     wire_put(&w, huge, 5000); /* so that there is room in the end, but not for a whole buffer */
     wire_flush(&w);
     for (int i = 0; i < 3000 && w.end == WIRE_OPEN; i++)
@@ -555,7 +555,7 @@ START_TEST(timeout)
         open_pipe();
     else
         open_pair(SOCK_STREAM);
-    wire_init(&w, &room, w.in, w.out, patience ? patience * MS : 1000 * SECOND,
+    wire_init(&w, &buffer, w.in, w.out, patience ? patience * MS : 1000 * SECOND,
               session ? deadline_after(now, session * MS) : far);
     say(waits[_i].input.p, waits[_i].input.n);
     for (int again = 0; again < 2; again++) {
@@ -573,7 +573,7 @@ START_TEST(session_over)
 
     open_pair(SOCK_STREAM);
     say("NOOP\r\n", 6);
-    wire_init(&w, &room, w.in, w.out, SECOND, deadline_now());
+    wire_init(&w, &buffer, w.in, w.out, SECOND, deadline_now());
     ck_assert_msg(wire_line(&w, &line) < 0 && w.end == WIRE_TIMEOUT, "what waits is not read any more");
     wire_put(&w, "421 4.4.2 Timeout\r\n", 19);
     wire_flush(&w);
@@ -700,9 +700,9 @@ START_TEST(linger_flushes)
 END_TEST
 
 /* Bytes of a secret anywhere in the input buffer. */
-static bool is_in_room(const char *secret)
+static bool is_in_buffer(const char *secret)
 {
-    return memmem(room.in, sizeof room.in, secret, strlen(secret));
+    return memmem(buffer.in, sizeof buffer.in, secret, strlen(secret));
 }
 
 /* A secret line behind so many lines, in so many packets, and so many bytes behind it. */
@@ -730,9 +730,10 @@ START_TEST(forget)
     say_end();
     for (size_t i = 0; i <= secrets[_i].before; i++)
         ck_assert(wire_line(&w, &line) == 1);
-    ck_assert(is_in_room("c2Vj"));
+    ck_assert(is_in_buffer("c2Vj"));
     wire_forget(&w);
-    ck_assert_msg(!is_in_room("c2Vj") && !is_in_room("cmV0") && !is_in_room("ZA==") && !is_in_room("NOOP"),
+    ck_assert_msg(!is_in_buffer("c2Vj") && !is_in_buffer("cmV0") && !is_in_buffer("ZA==") &&
+                      !is_in_buffer("NOOP"),
                   "%s: nothing of it stays", secrets[_i].name);
     for (size_t i = 0; i < secrets[_i].behind / 10; i++)
         ck_assert_msg(wire_line(&w, &line) == 1 && line.n == 9 && !memcmp(line.p, "xxxxxxxxx", 9),
@@ -752,7 +753,8 @@ START_TEST(forget_moved)
     say("Y3JldA==\r\n", 10);
     ck_assert(wire_line(&w, &line) == 1 && wire_line(&w, &line) == 1 && line.n == 20);
     wire_forget(&w);
-    ck_assert(!is_in_room("c2Vj") && !is_in_room("cmV0") && !is_in_room("LXNl") && !is_in_room("Y3Jl"));
+    ck_assert(!is_in_buffer("c2Vj") && !is_in_buffer("cmV0") && !is_in_buffer("LXNl") &&
+              !is_in_buffer("Y3Jl"));
     static char endless[1000];
     for (size_t i = 0; i < sizeof endless; i++)
         endless[i] = "c2Vj"[i % 4];
@@ -761,7 +763,7 @@ START_TEST(forget_moved)
     say("\r\n", 2);
     ck_assert(wire_line(&w, &line) == 0);
     wire_forget(&w);
-    ck_assert(!is_in_room("c2Vj"));
+    ck_assert(!is_in_buffer("c2Vj"));
     close_pair();
 }
 END_TEST
@@ -772,12 +774,12 @@ START_TEST(forget_little)
     struct slice line;
 
     open_pair(SOCK_STREAM);
-    memset(room.in + 4096, 'x', sizeof room.in - 4096);
+    memset(buffer.in + 4096, 'x', sizeof buffer.in - 4096);
     say("NOOP\r\n", 6);
     ck_assert(wire_line(&w, &line) == 1);
     wire_forget(&w);
-    for (size_t i = 4096; i < sizeof room.in; i++)
-        MUST(room.in[i] == 'x', "byte %zu", i);
+    for (size_t i = 4096; i < sizeof buffer.in; i++)
+        MUST(buffer.in[i] == 'x', "byte %zu", i);
     close_pair();
 }
 END_TEST
