@@ -7,8 +7,8 @@
 
 #include "base/slice.h"
 
-/* The 64 octets of a local part in RFC 5321 4.5.3.1.1 are what everybody must take. Return paths that name a
- * recipient, and rewritten ones, are longer: only the path has a limit here. */
+/* Everybody must take a local part of 64 octets (RFC 5321 4.5.3.1.1). Return paths that name a recipient
+ * are longer, and so are rewritten ones: only the path has a limit here. */
 enum {
     ADDRESS_DOMAIN = 255,             /* octets of a domain (4.5.3.1.2) */
     ADDRESS_PATH = 256,               /* octets of a path with its punctuation (4.5.3.1.3) */
@@ -30,9 +30,9 @@ enum address_kind {
     ADDRESS_MAILBOX  /* local@domain without brackets, quotes allowed, as in tables */
 };
 
-/* Reads a path from the start of `text`. On success `*rest` is what stands behind it: nothing,
- * or white space and more. A source route is checked and dropped. Angle brackets may be missing
- * where the path holds no space, quote or bracket. NULL on success, else why not. */
+/* Reads a path from the start of `text`. On success `*rest` is the text behind it: nothing, or white space
+ * and more. A source route is checked and dropped. Angle brackets may be missing where the path holds no
+ * space, quote or bracket. NULL on success, else why not. */
 const char *address_parse(struct slice text, enum address_kind kind, struct address *a, struct slice *rest);
 
 /* A domain or address literal alone, as HELO and the tables have it. */
@@ -48,8 +48,8 @@ static inline bool address_is_null(const struct address *a)
 }
 
 /* The mailbox as it stands in a header or an SMTP command: local part quoted where it must be, and never
- * longer than what address_parse read it from. No brackets, no NUL; returns the length, ADDRESS_FMT at most.
- */
+ * longer than the text that address_parse took it from. No brackets, no NUL; returns the length, ADDRESS_FMT
+ * at most. */
 size_t address_fmt(char *out, const struct address *a);
 
 /* The mailbox as a table key: unquoted and in lower case (ASCII). */

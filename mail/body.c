@@ -20,7 +20,7 @@ static bool is_trace_field(const struct body *b)
            (b->field_len == d && case_equalb(b->field, d, delivered));
 }
 
-/* What stands in the text of this line may matter still. */
+/* The text of this line may still matter. */
 static bool watches(const struct body *b)
 {
     return b->in_header && (b->field_len < sizeof b->field || b->takes_id);
@@ -66,8 +66,8 @@ static void watch_header(struct body *b, char c)
     }
 }
 
-/* True if any of the 8 bytes is below 14, as CR, LF and NUL are. Of such bytes the first in memory
- * order is found by the caller; a word without one can be copied blindly. */
+/* True if any of the 8 bytes is below 14, as CR, LF and NUL are. The caller finds the first such byte in
+ * memory order. A word without one can be copied blindly. */
 static bool has_low_byte(uint64_t word)
 {
     const uint64_t ones = UINT64_MAX / 255;

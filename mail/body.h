@@ -1,10 +1,9 @@
 /* body: the DATA stream, from the wire's bytes to the message's (RFC 5321 4.1.1.4, 4.5.2).
  *
- * A pure step function: it may be fed whole, byte by byte, or split anywhere, and yields the same
- * bytes. CRLF becomes LF, the dot before a stuffed line goes, CRLF.CRLF ends the data and
- * nothing else does. A bare LF becomes a line end of the stored message, but for the protocol
- * it is no line end: no dot behind it is stuffing, and no dot between two of them ends anything
- * (CVE-2023-51764 and kin). A CR without LF stays as it came. */
+ * A pure step function: it may be fed whole, byte by byte, or split anywhere, and yields the same bytes.
+ * CRLF becomes LF, the dot before a stuffed line goes, and only CRLF.CRLF ends the data. A bare LF becomes a
+ * line end of the stored message, but for the protocol it is no line end: no dot behind it is stuffing, and
+ * no dot between two of them ends anything (CVE-2023-51764 and kin). A CR without LF stays as it came. */
 #ifndef POSTERN_BODY_H
 #define POSTERN_BODY_H
 
@@ -35,9 +34,9 @@ struct body {
 
 void body_init(struct body *b);
 
-/* Takes bytes from `in` and writes message bytes to `out`, at most n + BODY_HEADROOM of them.
- * `out` may be in - BODY_HEADROOM: it never overtakes the input. Returns how many bytes were taken: all, or
- * fewer when the end of data came (b->state == BODY_END); what follows belongs to the next command. */
+/* Takes bytes from `in` and writes message bytes to `out`, at most n + BODY_HEADROOM of them. `out` may be
+ * in - BODY_HEADROOM: it never overtakes the input. Returns how many bytes were taken: all, or fewer when the
+ * end of data came (b->state == BODY_END); the rest belongs to the next command. */
 size_t body_step(struct body *b, const char *in, size_t n, char *out, size_t *written);
 
 #endif

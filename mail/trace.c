@@ -10,7 +10,8 @@ static size_t put(char *out, struct slice s)
     return s.n;
 }
 
-/* A name the client gave, where a header wants a domain: what no domain has becomes a question mark. */
+/* A name the client gave, where a header wants a domain: an octet that no domain has becomes a question
+ * mark. */
 static size_t put_name(char *out, struct slice name)
 {
     for (size_t i = 0; i < name.n; i++) {
@@ -57,7 +58,7 @@ static size_t put_field(char *out, const char *field, struct slice value)
     return n;
 }
 
-/* What is no visible ASCII becomes a question mark. */
+/* Any octet but visible ASCII becomes a question mark. */
 static size_t put_printable(char out[TRACE_USER], struct slice text)
 {
     size_t n = text.n < TRACE_USER ? text.n : TRACE_USER;

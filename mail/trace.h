@@ -35,14 +35,14 @@ size_t trace_return_path(char *out, const struct trace *t);
 /* X-Postern-Listed, where a list has the client. */
 size_t trace_listed(char *out, const struct trace *t);
 
-/* What a mailbox of its own gets: Return-Path, and Delivered-To where the message is for one recipient only;
+/* For a mailbox of its own: Return-Path, and Delivered-To where the message is for one recipient only;
  * recipients must not learn of each other. */
 size_t trace_mailbox(char *out, const struct trace *t);
 
 /* Received: with `for` where there is one recipient only. */
 size_t trace_received(char *out, const struct trace *t);
 
-/* The envelope and what was learnt of the client, for the operator's SPOOL: X-Postern- fields. */
+/* For the operator's SPOOL: the envelope and the client's facts, as X-Postern- fields. */
 size_t trace_envelope(char *out, const struct trace *t);
 
 #endif

@@ -1,7 +1,7 @@
 #include "mail/transaction.h"
 
-/* In the arena, for each recipient: its length, the number of its place, its bytes; and where a
- * place was new, before that, the place's bytes and a NUL (length 0 marks them). */
+/* The arena holds for each recipient its length, the number of its place, and its bytes. A new place
+ * stands before its first recipient, with length 0 as its mark, and a NUL behind it. */
 struct entry {
     uint16_t length, place;
 };

@@ -1,6 +1,6 @@
 /* transaction: the envelope of one message: who it is from, whom it is for, and where that goes.
  *
- * All of it lies in one fixed arena: memory does not grow with what a client asks for. */
+ * All of it lies in one fixed arena: no client can make it grow. */
 #ifndef POSTERN_TRANSACTION_H
 #define POSTERN_TRANSACTION_H
 
@@ -12,8 +12,8 @@ enum {
     TRANSACTION_ARENA = 256 * 1024, /* bytes for all recipients and places */
     TRANSACTION_PLACES = 400,       /* different Maildirs of one message: each takes two descriptors of
                                        the 1024 that a process commonly has */
-    TRANSACTION_ENTRY = 24,         /* counted for a recipient beside its own bytes, so that header
-                                       lines for all of them fit in as many bytes as the arena */
+    TRANSACTION_ENTRY = 24,         /* counted for a recipient beside its own bytes: so header lines for
+                                     * all of them fit in as many bytes as the arena */
     TRANSACTION_ADDRESS = ADDRESS_FMT + ADDRESS_DOMAIN /* a recipient with RELAYCLIENT behind it */
 };
 
@@ -40,8 +40,8 @@ void transaction_reset(struct transaction *t);
 
 void transaction_begin(struct transaction *t, const struct address *sender, bool smtputf8);
 
-/* Adds a recipient whose mail goes to the Maildir `place` (empty: the one that takes what has no other).
- * False when there is no room for it. */
+/* Adds a recipient whose mail goes to the Maildir `place` (empty: to SPOOL). False when there is no room
+ * for it. */
 bool transaction_add(struct transaction *t, struct slice recipient, struct slice place);
 
 /* The recipients in the order they came: start with *at == 0; false at the end. */

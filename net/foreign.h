@@ -7,7 +7,8 @@
 /* No text begins with this byte, in ASCII or UTF-8. */
 bool foreign_is_binary(char first);
 
-/* The stable word for what `line` is the beginning of: http, ssh, tls, rdp, binary. NULL: it may be SMTP. */
+/* The stable word for the protocol that begins with `line`: http, ssh, tls, rdp, binary. NULL: it may be
+ * SMTP. */
 const char *foreign_protocol(struct slice line);
 
 #endif

@@ -16,8 +16,8 @@
 enum { LINGER_BYTES = 1 << 20 };
 #define LINGER_TIME (2 * SECOND)
 
-/* The kernel's own receive timeout, set once, saves a poll before every read: most clients answer
- * within it. Only one that is slower, or is about to meet a deadline, costs a poll. */
+/* The kernel's own receive timeout, set once, saves a poll before every read: most clients answer within
+ * it. Only a slower client, or one close to its deadline, costs a poll. */
 #define KERNEL_WAIT (10 * SECOND)
 
 void wire_catch_signals(int in)
@@ -34,7 +34,7 @@ static void end(struct wire *w, enum wire_end why)
         w->end = why;
 }
 
-/* Fails on what is no socket. */
+/* Fails unless it is a socket. */
 static bool set_receive_timeout(int fd)
 {
     struct timeval t = {.tv_sec = KERNEL_WAIT / SECOND};
@@ -62,8 +62,8 @@ void wire_change(struct wire *w, int in, int out)
     w->have = 0;
 }
 
-/* Waits for `events` on `fd`. False when the deadline passed, or where we are to end: then nobody waits for a
- * client to take what it was sent, but what can be written at once still is. */
+/* Waits for `events` on `fd`. False when the deadline passed, or we are to end. In the second case no
+ * write waits for the client any more, but one that can be done at once still is. */
 static bool wait_for(int fd, short events, instant until)
 {
     struct pollfd p = {.fd = fd, .events = events};
@@ -82,8 +82,8 @@ static bool wait_for(int fd, short events, instant until)
     return false;
 }
 
-/* Reads at least one byte to `buf`, waiting until *until, which becomes what patience and the session allow
- * where that is earlier. 0 with w->end set when none came. */
+/* Reads at least one byte to `buf`, waiting until *until; *until becomes earlier where patience or the
+ * session's limit end before it. 0 with w->end set when none came. */
 static size_t fill(struct wire *w, char *buf, size_t space, instant *until)
 {
     instant now = deadline_now();
@@ -126,8 +126,8 @@ bool wire_has_come(const struct wire *w)
     return poll(&p, 1, 0) > 0 && p.revents & POLLIN;
 }
 
-/* A pipe's other end is closed: the client says no more, but may still be there to hear. Of a socket that
- * much is no event, and this one says that both ways are closed. */
+/* For a pipe this event says that the other end is closed: the client says no more, but may still listen.
+ * For a socket it says that both ways are closed; a half-close is no event. */
 static bool has_only_said_all(const struct wire *w, const struct pollfd *p)
 {
     return p->fd == w->in && w->in != w->out && !w->in_is_socket && p->revents & POLLHUP;
@@ -177,11 +177,11 @@ int wire_line(struct wire *w, struct slice *line)
 {
     char *const base = w->buffer->in + WIRE_HEADROOM;
     bool too_long = false;
-    size_t seen = 0;           /* of what is buffered: known to hold no line end */
+    size_t seen = 0;           /* octets of the input known to hold no line end */
     instant until = INT64_MAX; /* for the whole line, from the first wait on */
 
     if (w->end == WIRE_STOPPED || w->end == WIRE_TIMEOUT)
-        return -1; /* whatever is buffered */
+        return -1; /* though input may be buffered */
 
     for (;;) {
         char *lf = memchr(w->next + seen, '\n', w->have - seen);
@@ -231,7 +231,7 @@ void wire_take(struct wire *w, size_t n)
     w->have -= n;
 }
 
-/* What lies before the next bytes and behind them. */
+/* Wipes the buffer before the next bytes and behind them. */
 void wire_forget(struct wire *w)
 {
     char *const start = w->buffer->in, *const behind = w->next + w->have, *const end = start + w->touched;

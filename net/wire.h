@@ -14,11 +14,11 @@
 enum {
     WIRE_LINE = 4096,  /* octets of a command line with its line end */
     WIRE_HEADROOM = 1, /* free bytes in front of a chunk */
-    WIRE_IN = 65536,   /* input buffer: what one read takes of a message */
+    WIRE_IN = 65536,   /* input buffer: so much of a message is read at once */
     WIRE_OUT = 2560    /* output buffer: replies of a pipelined group that go out in one write */
 };
 
-/* Why nothing more can be read. Stays what it first became, but for WIRE_LOST, which overrides. */
+/* Why nothing more can be read. The first reason stays, but WIRE_LOST replaces any. */
 enum wire_end {
     WIRE_OPEN,
     WIRE_EOF,     /* the client closed */
@@ -56,7 +56,7 @@ enum wire_pause {
     WIRE_GONE   /* the client left, we are to end, or the session's time is over */
 };
 
-/* The connection goes on with these descriptors. What was read from the old ones is dropped. */
+/* The connection goes on with these descriptors. Input from the old ones is dropped. */
 void wire_change(struct wire *w, int in, int out);
 
 /* Input that was read, but not asked for yet: the client speaks ahead. */
@@ -65,7 +65,7 @@ static inline bool wire_is_ahead(const struct wire *w)
     return w->have > 0;
 }
 
-/* What of the client ends a pause. */
+/* The client's part in the end of a pause. */
 enum wire_watch {
     WIRE_WATCH_NOTHING, /* not even that it left */
     WIRE_WATCH_END,     /* that it left */
@@ -75,18 +75,18 @@ enum wire_watch {
 /* Input has come that was not read yet. Never waits. */
 bool wire_has_come(const struct wire *w);
 
-/* Sends what there is to send, and waits: until `until` or the session's limit, until the client does what is
- * watched for, or we are to end. Nothing is read. */
+/* Sends all output, and waits: until `until` or the session's limit, until the watched event comes, or we
+ * are to end. Nothing is read. */
 enum wire_pause wire_pause(struct wire *w, instant until, enum wire_watch watch);
 
 /* The same, or until one of the `n` others behind fds[0] is ready; fds[0] is the client's. As for poll(2). */
 enum wire_pause wire_pause_with(struct wire *w, instant until, enum wire_watch watch, struct pollfd *fds,
                                 size_t n);
 
-/* The next command line without its line end (CRLF, or LF alone), valid until the next call. What begins with
- * a byte that begins no text is handed over as far as it has come: it may never end in a line. 1 for a line;
- * 0 for one that was longer than WIRE_LINE, all of it dropped; -1 with w->end set. Flushes the output before
- * it waits. */
+/* The next command line without its line end (CRLF, or LF alone), valid until the next call. If the first
+ * byte cannot start text, the bytes that have come are returned at once: a line end may never come. 1 for a
+ * line; 0 for one that was longer than WIRE_LINE, all of it dropped; -1 with w->end set. Flushes the output
+ * before it waits. */
 int wire_line(struct wire *w, struct slice *line);
 
 /* Whatever input there is, at least one byte, waiting until `limit` and no longer than `patience` and the
@@ -97,7 +97,7 @@ int wire_chunk(struct wire *w, instant limit, char **bytes, size_t *n);
 /* The first `n` bytes of the last chunk are done with. */
 void wire_take(struct wire *w, size_t n);
 
-/* What was taken was secret: nothing of it stays in the buffer. */
+/* The bytes taken were secret: none of them stays in the buffer. */
 void wire_forget(struct wire *w);
 
 /* Appends to the output, writing only when the buffer is full. Nothing happens once the

@@ -115,7 +115,7 @@ void delivery_write(struct delivery *d, const char *bytes, size_t n, instant unt
     }
 }
 
-/* What the codes of qmail-queue(8) mean. */
+/* The codes of qmail-queue(8). */
 static enum delivery_result commit_queue(struct delivery *d, instant until)
 {
     d->exit_code = qqueue_commit(&d->queue, d->transaction, until);

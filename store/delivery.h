@@ -15,7 +15,7 @@ enum delivery_result {
 
 struct delivery {
     /* set once for the session */
-    const char *spool_path; /* Maildir of recipients without a place; NULL: none */
+    const char *spool_path; /* Maildir of recipients without a place of their own; NULL: none */
     const char *qmailqueue; /* program; NULL: none */
     bool discard;
 

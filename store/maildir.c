@@ -14,11 +14,12 @@
  *     make the folders that lead there, cur/, new/ with the mark; fsync new/'s folder and all above it;
  *     make tmp/; take the mark away
  *
- * Where tmp/ is missing, or new/ has the mark, nobody delivers: whoever finds it so does all of this again,
- * in which making finds what is there, and fsync does not ask who made it. What stands behind the fsync is
- * done only when all that was there before is on disk. So with tmp/ there and new/ without the mark all is on
- * disk, but what another program made; that tmp/ may get lost in a crash harms no message. The mark is for a
- * Maildir that has tmp/ and lacks new/. A crash that brings it back costs the next session those fsyncs. */
+ * Where tmp/ is missing, or new/ has the mark, nobody delivers: a process that finds it so does all of this
+ * again. Making a folder that is there already is no error, and fsync does not ask which process made it. The
+ * steps behind the fsync come only when all before it is on disk. So with tmp/ there and new/ without the
+ * mark all is on disk, but for folders of another program. A crash may take tmp/ away, which harms no
+ * message. The mark is for a Maildir that has tmp/ and lacks new/. A crash that brings it back costs the next
+ * session those fsyncs. */
 enum { OPEN_DIR = O_RDONLY | O_DIRECTORY | O_CLOEXEC, MARK = S_ISVTX };
 
 /* As this program makes it. With rights for others it was set for these. */
@@ -81,9 +82,9 @@ static int is_same(int a, int b)
     return fstat(a, &x) || fstat(b, &y) ? -1 : x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-/* Brings the entries of a folder and of all above it to disk: by `..`, for a path may lead through symbolic
- * links. EINVAL is the answer of a filesystem in which nothing can be made. In a folder that may not be read
- * nothing was made by this program, nor above it. */
+/* Brings the entries of a folder and of all above it to disk: by `..`, for a path may lead through
+ * symbolic links. EINVAL is the answer of a filesystem in which nothing can be made. This program made
+ * nothing in a folder that it may not read, nor above it. */
 static int sync_upwards(int folder)
 {
     int at = openat(folder, ".", OPEN_DIR), top = at < 0 ? -1 : 0;
@@ -102,7 +103,7 @@ static int sync_upwards(int folder)
 }
 
 /* Where the mark cannot be taken away, the next session brings all to disk once more. A symbolic link may
- * lead to a folder that is none of ours. */
+ * lead to a folder of another owner. */
 static void take_mark_away(int folder)
 {
     struct stat st;
@@ -136,8 +137,8 @@ static int open_tmp(struct maildir *m)
     return fd;
 }
 
-/* new/ is opened beside tmp/, and neither is a symbolic link. Otherwise whoever may write into one Maildir
- * could lead into another what stands in her tmp/. */
+/* new/ is opened beside tmp/, and neither is a symbolic link. Otherwise the owner of one Maildir could
+ * lead the message in her tmp/ into another Maildir. */
 static int try_open(struct maildir *m, bool marked_too)
 {
     struct stat st;
@@ -173,7 +174,7 @@ int maildir_open(struct maildir *m, const char *path)
     if (errno != ENOENT)
         return -1;
     int why = make_maildir(path) < 0 ? errno : 0;
-    /* Below a folder that may not be read this program has made nothing, and what is marked there is whole.
+    /* This program has made nothing below a folder that it may not read: a marked Maildir there is whole.
      */
     if ((!why || why == EACCES) && !try_open(m, true))
         return 0;

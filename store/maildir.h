@@ -16,9 +16,9 @@ struct maildir {
 /* Not open. */
 void maildir_init(struct maildir *m);
 
-/* Opens the Maildir at `path`; nothing is done where it is open already. What this program makes is on disk
- * before 0 is returned, in whatever process or session it was made; what another makes is as safe as that
- * left it. -1 with errno: not open. */
+/* Opens the Maildir at `path`; nothing is done where it is open already. All folders that this program
+ * makes, in this process or an earlier one, are on disk before 0 is returned; those of another program are as
+ * safe as it left them. -1 with errno: not open. */
 int maildir_open(struct maildir *m, const char *path);
 
 /* Keeps errno. Harmless where it is not open. */

@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STOP_GRACE (5 * SECOND) /* for its verdict on what was handed over, when we are to end */
+#define STOP_GRACE (5 * SECOND) /* for its verdict on the message, when we are to end */
 
 static void close_both(int ends[2])
 {

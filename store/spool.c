@@ -20,8 +20,8 @@ void spool_init(struct spool *s, const char *host)
     maildir_init(&s->maildir);
 }
 
-/* seconds.MmicrosPpid_n.host, as Maildir readers know it; what could not stand in a file
- * name, or ends one, is written in octal. */
+/* seconds.MmicrosPpid_n.host, as Maildir readers know it; an octet that a file name cannot hold, or that
+ * ends its base, is written in octal. */
 static void name_message(struct spool *s)
 {
     const uint64_t now = (uint64_t)deadline_wall() / 1000; /* microseconds */
@@ -141,8 +141,8 @@ static int write_copy(const struct spool *s, const struct spool_copy *copy)
     return r;
 }
 
-/* A link to the message's file. Who may write into the Maildir of its own may have put another file in its
- * place by now, which nobody else is to get: what the link leads to counts, not the name it was made from. */
+/* A link to the message's file. The owner of the Maildir may have put another file under this name by now,
+ * which nobody else is to get. So the file behind the link counts, not the name it was made from. */
 static bool link_copy(const struct spool *s, const struct spool_copy *copy)
 {
     struct stat ours, linked;
@@ -198,8 +198,8 @@ static int prepare_copy(const struct spool *s, struct spool_copy *copies, size_t
     return -1;
 }
 
-/* From tmp/ to new/. Who may write into a Maildir can put another file into its tmp/ under this name before,
- * and into its new/ behind: that is her own mail, and nobody else's. */
+/* From tmp/ to new/. The owner of a Maildir can put another file under this name into its tmp/ before, and
+ * into its new/ after: that is her own mail, and nobody else's. */
 static int show(const struct spool *s, int tmp, int fresh, uint64_t size)
 {
     char name[SPOOL_NAME + 24];
@@ -284,6 +284,6 @@ void spool_abandon(struct spool *s)
         s->fd = -1;
         unlinkat(s->maildir.tmp, s->base, 0);
     }
-    maildir_close(&s->maildir); /* whatever went wrong, look anew next time */
+    maildir_close(&s->maildir); /* look anew next time */
     errno = saved;
 }

@@ -6,11 +6,11 @@
  *     open in tmp/, write; into tmp/ of every other Maildir a link, or a copy with fsync; fsync;
  *     rename to each new/; fsync of each new/
  *
- * All that can be known to fail, fails before the first rename: no Maildir, no room, no descriptor (a commit
- * holds two for each copy). Until then nothing stands in any new/. When a rename or an fsync behind it
+ * All that can be known to fail, fails before the first rename: no Maildir, no room, no descriptor (a
+ * commit holds two for each copy). Until then nothing stands in any new/. When a rename or a later fsync
  * fails, commit fails, and takes the message back from every new/ in which it still is, without opening
- * anything; of what a reader has moved away by then, or a crash brings back, there will be a second one when
- * the client has sent the message again. A message may so arrive twice, but is never lost. */
+ * anything. A copy that a reader has moved away by then, or that a crash brings back, stays: the client sends
+ * the message again, and a second one arrives. So a message may arrive twice, but is never lost. */
 #ifndef POSTERN_SPOOL_H
 #define POSTERN_SPOOL_H
 
@@ -61,7 +61,7 @@ int spool_write(struct spool *s, const char *bytes, size_t n);
  * message once, with the header of the first. */
 int spool_commit(struct spool *s, struct spool_copy *copies, size_t n);
 
-/* Takes back what is not committed. Harmless where nothing is. */
+/* Takes an uncommitted message back. Harmless where there is none. */
 void spool_abandon(struct spool *s);
 
 #endif
