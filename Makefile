@@ -148,8 +148,7 @@ install: all
 	install -m 755 $(PROGRAMS:%=build/%) $(DESTDIR)$(bindir)
 	install -m 644 $(wildcard man/*.5) $(DESTDIR)$(mandir)/man5
 	install -m 644 $(wildcard man/*.8) $(DESTDIR)$(mandir)/man8
-	for unit in $(UNITFILES); do \
-	    sed 's|/usr/local/bin|$(bindir)|g' etc/systemd/$$unit > $(DESTDIR)$(unitdir)/$$unit || exit; done
+	tools/units $(DESTDIR)$(unitdir) $(bindir)
 UNITFILES = $(notdir $(wildcard etc/systemd/postern*))
 uninstall:
 	rm -f $(PROGRAMS:%=$(DESTDIR)$(bindir)/%) $(UNITFILES:%=$(DESTDIR)$(unitdir)/%) \

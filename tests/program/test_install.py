@@ -157,8 +157,9 @@ class Backlog(unittest.TestCase):
         self.assertGreaterEqual(len(lines), 11)
         for line in lines:
             self.assertRegex(line, r" -c \d+ -b 400 ")
+        self.assertIn("\nBacklog=", (ROOT / "etc/systemd/accept.conf").read_text())
         for path in ROOT.glob("etc/systemd/*.socket"):
-            self.assertIn("\nBacklog=", path.read_text())
+            self.assertIn("\n.include accept.conf\n", path.read_text())
 
 
 class Setup(unittest.TestCase):

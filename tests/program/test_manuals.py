@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("POSTERN_BUILD", ROOT / "build"))
 SMTPD, CDB = BUILD / "postern-smtpd", BUILD / "postern-cdb"
 PAGES = sorted(path.name for path in (ROOT / "man").iterdir())
-UNITS = sorted(path.name for path in (ROOT / "etc/systemd").iterdir())
+UNITS = sorted(path.name for path in (ROOT / "etc/systemd").glob("postern*"))
 FLOORS = re.search(r"^FLOORS += (.*)$", (ROOT / "Makefile").read_text(), re.M)[1]
 FOLDERS = {folder: floor for floor, folders in enumerate(FLOORS.split()) for folder in folders.split("+")}
 CODE = sorted([*ROOT.glob("*.c"), *(path for folder in FOLDERS for path in ROOT.glob(f"{folder}/*.c"))])
@@ -438,10 +438,12 @@ class Units(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
-        tcpserver = shutil.which("tcpserver") or "/bin/true"
-        for name in UNITS:
-            text = read("etc/systemd/" + name).replace("/usr/local/bin", str(BUILD))
-            (self.folder / name).write_text(text.replace("/usr/bin/tcpserver", tcpserver))
+        subprocess.run([ROOT / "tools/units", self.folder, BUILD], check=True, timeout=60)
+        unit = self.folder / "postern-tcpserver.service"
+        unit.write_text(unit.read_text().replace("/usr/bin/tcpserver", shutil.which("tcpserver") or "/bin/true"))
+
+    def unit(self, name):
+        return (self.folder / name).read_text()
 
     def analyze(self, *arguments):
         return subprocess.run(["systemd-analyze", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -460,7 +462,7 @@ class Units(unittest.TestCase):
 
     def test_what_keeps_the_sockets_open(self):
         for name in UNITS:
-            text = read("etc/systemd/" + name)
+            text = self.unit(name)
             if name.endswith(".socket"):
                 for line in ("Accept=yes", "TriggerLimitIntervalSec=0"):
                     self.assertIn(f"\n{line}\n", text)
@@ -471,18 +473,46 @@ class Units(unittest.TestCase):
                 self.assertIn("\nCollectMode=inactive-or-failed\n", text)
 
     def test_environments(self):
-        files = {name: re.findall(r"^EnvironmentFile=-/etc/postern/(.*)$", read("etc/systemd/" + name), re.M)
+        files = {name: re.findall(r"^EnvironmentFile=-/etc/postern/(.*)$", self.unit(name), re.M)
                  for name in SERVICES}
         submission = ["postern-smtps@.service", "postern-submission@.service"]
         self.assertEqual(files, {name: ["submission.env" if name in submission else "postern.env"]
                                  for name in SERVICES})
 
+    def test_what_units_share_is_said_once(self):
+        """Each shared file is used, none is missed, and no unit repeats a setting of one."""
+        shared = {path.name: path.read_text() for path in (ROOT / "etc/systemd").glob("*.conf")}
+        used = {name: re.findall(r"^\.include (.*)$", read("etc/systemd/" + name), re.M) for name in UNITS}
+        self.assertEqual({name for names in used.values() for name in names}, set(shared))
+        for name in UNITS:
+            self.assertNotIn(".include", self.unit(name))
+            lines = [line for line in self.unit(name).splitlines() if re.match(r"\w+=", line)]
+            self.assertEqual(len(lines), len(set(lines)), name)
+            for part in used[name]:
+                self.assertIn("\n" + shared[part], self.unit(name))
+
+    def test_installed_where_asked(self):
+        """Below a relative folder, with the programs' folder; a shared file that is missing stops it."""
+        shutil.copytree(ROOT / "etc/systemd", self.folder / "etc/systemd")
+        shutil.copytree(ROOT / "tools", self.folder / "tools")
+        (self.folder / "to").mkdir()
+        def install():
+            return subprocess.run(["tools/units", "to", "/opt/bin"], cwd=self.folder, capture_output=True, timeout=60)
+        self.assertEqual(install().returncode, 0)
+        self.assertEqual(sorted(path.name for path in (self.folder / "to").iterdir()), UNITS)
+        self.assertIn("ExecStart=/opt/bin/postern-tls -i -u postern -U postern-tls /opt/bin/postern-smtpd\n",
+                      (self.folder / "to/postern-smtps@.service").read_text())
+        (self.folder / "etc/systemd/gate.conf").unlink()
+        self.assertNotEqual(install().returncode, 0)
+
     def test_services_behind_the_gate_differ_in_little(self):
         def essence(name):
-            return [line for line in read("etc/systemd/" + name).splitlines()
+            return [line for line in self.unit(name).splitlines()
                     if not line.startswith(("#", "Description=", "ExecStart=", "EnvironmentFile="))]
         for name in TLS_SERVICES[1:]:
             self.assertEqual(essence(name), essence(TLS_SERVICES[0]))
+        filters = [line for line in essence(TLS_SERVICES[0]) if line.startswith("SystemCallFilter=")]
+        self.assertEqual(filters[-2:], ["SystemCallFilter=~@privileged @resources", "SystemCallFilter=@setuid"])
         plain, behind = set(essence("postern@.service")), set(essence(TLS_SERVICES[0]))
         self.assertEqual(plain - behind, {"User=postern", "Group=postern", "PrivateUsers=yes", "CapabilityBoundingSet=",
                                           "RestrictAddressFamilies=none", "Documentation=man:postern-smtpd(8)"})
