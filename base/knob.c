@@ -1,8 +1,6 @@
 #include "base/knob.h"
 
-#include "mail/address.h"
 #include "base/digits.h"
-#include "dns/dnslist.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -10,30 +8,17 @@
 
 static const char *scan_text(const struct knob *k, const char *text, void *field)
 {
-    (void)k;
+    size_t n = strlen(text);
+
+    if (n < k->low)
+        return "empty";
+    if (n > k->high)
+        return "too long";
     for (const char *p = text; *p; p++)
         if (*p < ' ' || *p > '~')
             return "not printable ASCII";
     *(const char **)field = text;
     return NULL;
-}
-
-/* Text with tabs between its words, too. */
-static const char *scan_words(const struct knob *k, const char *text, void *field)
-{
-    (void)k;
-    for (const char *p = text; *p; p++)
-        if ((*p < ' ' && *p != '\t') || *p > '~')
-            return "not printable ASCII";
-    *(const char **)field = text;
-    return NULL;
-}
-
-static const char *scan_greeting(const struct knob *k, const char *text, void *field)
-{
-    if (strlen(text) > 200)
-        return "too long";
-    return scan_text(k, text, field);
 }
 
 static const char *scan_path(const struct knob *k, const char *text, void *field)
@@ -47,26 +32,7 @@ static const char *scan_path(const struct knob *k, const char *text, void *field
     return NULL;
 }
 
-static const char *scan_host(const struct knob *k, const char *text, void *field)
-{
-    (void)k;
-    for (const char *p = text; *p; p++)
-        if ((unsigned char)*p >= 0x80)
-            return "not ASCII";
-    if (!address_is_domain(slice_of(text)))
-        return "not a host name";
-    *(const char **)field = text;
-    return NULL;
-}
-
-static const char *scan_suffix(const struct knob *k, const char *text, void *field)
-{
-    if (strlen(text) > ADDRESS_DOMAIN)
-        return "too long";
-    return scan_text(k, text, field);
-}
-
-static const char *show_text(const struct knob *k, const void *field, char *buffer)
+const char *knob_show_text(const struct knob *k, const void *field, char buffer[KNOB_FMT])
 {
     (void)k;
     (void)buffer;
@@ -83,7 +49,7 @@ static const char *scan_flag(const struct knob *k, const char *text, void *field
     return NULL;
 }
 
-static const char *show_flag(const struct knob *k, const void *field, char *buffer)
+static const char *show_flag(const struct knob *k, const void *field, char buffer[KNOB_FMT])
 {
     (void)k;
     (void)buffer;
@@ -109,7 +75,7 @@ static const char *wrong_number(const struct knob *k, char buffer[KNOB_WHY])
     return buffer;
 }
 
-static const char *show_number(const struct knob *k, const void *field, char *buffer)
+static const char *show_number(const struct knob *k, const void *field, char buffer[KNOB_FMT])
 {
     (void)k;
     buffer[digits_put(buffer, *(const uint64_t *)field)] = 0;
@@ -137,14 +103,14 @@ static const char *scan_seconds(const struct knob *k, const char *text, void *fi
     return NULL;
 }
 
-static const char *wrong_seconds(const struct knob *k, char buffer[KNOB_WHY])
+const char *knob_wrong_seconds(const struct knob *k, char buffer[KNOB_WHY])
 {
     snprintf(buffer, KNOB_WHY, "not a number of seconds from %llu to %llu, with three decimals at most",
              (unsigned long long)k->low, (unsigned long long)k->high);
     return buffer;
 }
 
-static const char *show_seconds(const struct knob *k, const void *field, char *buffer)
+static const char *show_seconds(const struct knob *k, const void *field, char buffer[KNOB_FMT])
 {
     (void)k;
     unsigned long long ms = (unsigned long long)*(const int64_t *)field / 1000000;
@@ -167,7 +133,7 @@ static const char *scan_choice(const struct knob *k, const char *text, void *fie
     return "no such choice";
 }
 
-static const char *wrong_choice(const struct knob *k, char buffer[KNOB_WHY])
+const char *knob_wrong_choice(const struct knob *k, char buffer[KNOB_WHY])
 {
     int n = snprintf(buffer, KNOB_WHY, "none of");
 
@@ -177,59 +143,109 @@ static const char *wrong_choice(const struct knob *k, char buffer[KNOB_WHY])
     return buffer;
 }
 
-static const char *show_choice(const struct knob *k, const void *field, char *buffer)
+const char *knob_show_choice(const struct knob *k, const void *field, char buffer[KNOB_FMT])
 {
     (void)buffer;
     return k->words[*(const unsigned *)field];
 }
 
-/* Pairs zone=name, separated by commas or white space. */
-static const char *scan_pairs(const struct knob *k, const char *text, void *field)
-{
-    for (const char *p = text; *p; p += strspn(p, " ,\t")) {
-        size_t n = strcspn(p, " ,\t"), zone = strcspn(p, "= ,\t");
-        if (!zone || zone + 1 >= n || p[zone] != '=')
-            return "not pairs of zone=name";
-        p += n;
-    }
-    return scan_words(k, text, field);
-}
-
-static const char *scan_lists(const struct knob *k, const char *text, void *field)
-{
-    struct dnslists set;
-    const char *why = dnslist_parse(slice_of(text), &set);
-
-    return why ? why : scan_words(k, text, field);
-}
-
-static void default_greeting(const struct knob *k, void *field)
+const char *knob_preset_text(const struct knob *k, void *field)
 {
     *(const char **)field = k->text;
+    return NULL;
 }
 
-static void default_number(const struct knob *k, void *field)
+static const char *preset_number(const struct knob *k, void *field)
 {
     *(uint64_t *)field = k->number;
+    return NULL;
 }
 
-static void default_seconds(const struct knob *k, void *field)
+static const char *preset_seconds(const struct knob *k, void *field)
 {
     *(int64_t *)field = (int64_t)k->number * 1000000000;
+    return NULL;
 }
 
-static void default_choice(const struct knob *k, void *field)
+const char *knob_preset_choice(const struct knob *k, void *field)
 {
     *(unsigned *)field = (unsigned)k->number;
+    return NULL;
 }
 
-const struct kind knob_host = {scan_host, show_text, NULL, NULL, false};
-const struct kind knob_greeting = {scan_greeting, show_text, NULL, default_greeting, false};
-const struct kind knob_path = {scan_path, show_text, NULL, NULL, false};
-const struct kind knob_suffix = {scan_suffix, show_text, NULL, NULL, false};
+const struct kind knob_path = {scan_path, knob_show_text, NULL, NULL, false};
+const struct kind knob_text = {scan_text, knob_show_text, NULL, knob_preset_text, false};
 const struct kind knob_flag = {scan_flag, show_flag, NULL, NULL, false};
-const struct kind knob_number = {scan_number, show_number, wrong_number, default_number, false};
-const struct kind knob_seconds = {scan_seconds, show_seconds, wrong_seconds, default_seconds, false};
-const struct kind knob_choice = {scan_choice, show_choice, wrong_choice, default_choice, false};
-const struct kind knob_pairs = {scan_pairs, show_text, NULL, NULL, true};
-const struct kind knob_lists = {scan_lists, show_text, NULL, NULL, true};
+const struct kind knob_number = {scan_number, show_number, wrong_number, preset_number, false};
+const struct kind knob_seconds = {scan_seconds, show_seconds, knob_wrong_seconds, preset_seconds, false};
+const struct kind knob_choice = {scan_choice, knob_show_choice, knob_wrong_choice, knob_preset_choice, false};
+
+/* The value of `entry` (NAME=value) if it sets `name`. */
+static const char *value_in(const char *entry, const char *name)
+{
+    while (*name && *entry == *name)
+        entry++, name++;
+    return !*name && *entry == '=' ? entry + 1 : NULL;
+}
+
+static const char *value_of(char *const *environment, const char *name)
+{
+    const char *entry, *value;
+
+    while ((entry = *environment++))
+        if (*entry == *name && (value = value_in(entry, name)))
+            return value;
+    return NULL;
+}
+
+static uint32_t initial(const char *text)
+{
+    return UINT32_C(1) << (*text & 31);
+}
+
+/* Most knobs are not set, and most of these have an initial that nothing in the environment has. */
+static uint32_t initials_of(char *const *environment)
+{
+    uint32_t all = 0;
+
+    for (; *environment; environment++)
+        all |= initial(*environment);
+    return all;
+}
+
+static void complain_of(const struct knob *k, const char *value, const char *why, knob_complaint *complain,
+                        void *context)
+{
+    char buffer[KNOB_WHY];
+
+    complain(context, k->name, k->kind->private ? NULL : value,
+             k->kind->wrong ? k->kind->wrong(k, buffer) : why);
+}
+
+int knob_load(const struct knob *rows, size_t n, void *fields, char *const *environment,
+              knob_complaint *complain, void *context)
+{
+    const uint32_t initials = initials_of(environment);
+    int bad = 0;
+
+    for (const struct knob *k = rows; k < rows + n; k++) {
+        void *field = (char *)fields + k->field;
+        const char *value = initials & initial(k->name) ? value_of(environment, k->name) : NULL;
+        if (!value && k->kind->preset)
+            value = k->kind->preset(k, field);
+        const char *why = value ? k->kind->scan(k, value, field) : NULL;
+        if (why) {
+            complain_of(k, value, why, complain, context);
+            bad++;
+        }
+    }
+    return bad;
+}
+
+void knob_each(const struct knob *rows, size_t n, const void *fields, knob_reader *read, void *context)
+{
+    char buffer[KNOB_FMT];
+
+    for (const struct knob *k = rows; k < rows + n; k++)
+        read(context, k->name, k->kind->show(k, (const char *)fields + k->field, buffer));
+}

@@ -1,4 +1,7 @@
-/* knob: the kinds of values that a variable of the environment may have: how each is read, and shown. */
+/* knob: settings: variables of the environment, read into the fields of a structure, and shown.
+ *
+ * A program has a table of knobs, one row for each variable. Which values one may have is its kind: plain
+ * kinds are here, others are made where they are needed. */
 #ifndef POSTERN_KNOB_H
 #define POSTERN_KNOB_H
 
@@ -14,14 +17,16 @@ enum {
 
 struct knob;
 
-/* How a kind of value is read (NULL, or why not: what the value is) and shown (NULL: unset). Every session
- * sets some forty defaults, so these are values, and no texts to read. */
+/* Every session sets some forty defaults, so most of these are values, and no texts to read. */
 struct kind {
+    /* Reads a text into the field, which may keep it. NULL, or why not: what the value is. */
     const char *(*scan)(const struct knob *k, const char *text, void *field);
-    const char *(*show)(const struct knob *k, const void *field, char *buffer);
-    const char *(*wrong)(const struct knob *k,
-                         char buffer[KNOB_WHY]);            /* a better answer than scan's; or NULL */
-    void (*set_default)(const struct knob *k, void *field); /* NULL: all zero */
+    /* The value as a text, in the buffer or elsewhere; NULL: unset. */
+    const char *(*show)(const struct knob *k, const void *field, char buffer[KNOB_FMT]);
+    /* A better answer than scan's; or NULL. */
+    const char *(*wrong)(const struct knob *k, char buffer[KNOB_WHY]);
+    /* Sets the default, or returns it as a text to be read; NULL: the default is all zero. */
+    const char *(*preset)(const struct knob *k, void *field);
     bool private; /* the value may hold a key, and is not for complaints */
 };
 
@@ -30,15 +35,58 @@ struct knob {
     const struct kind *kind;
     size_t field;             /* offset of its field */
     uint64_t number;          /* the default of a number; of a time, in seconds; of a choice, its index */
-    uint64_t low, high;       /* of numbers; of times, in seconds */
+    uint64_t low, high;       /* of numbers; of times, in seconds; of texts, their octets, low 0 or 1 */
     const char *const *words; /* of choices, in the order of their enum, NULL behind them */
-    const char *text;         /* the default of a greeting */
+    const char *text;         /* the default of a text; NULL: unset */
 };
 
-/* host: const char *, a domain or address literal. greeting, suffix: const char *, printable text of some
- * length; path: const char *. flag: bool. number: uint64_t. seconds: int64_t, nanoseconds. choice: unsigned.
- * pairs, lists: const char *, zone=name and DNS lists. */
-extern const struct kind knob_host, knob_greeting, knob_path, knob_suffix, knob_flag, knob_number,
-    knob_seconds, knob_choice, knob_pairs, knob_lists;
+/* path, text (printable ASCII): const char *. flag: bool. number: uint64_t. seconds: int64_t, nanoseconds.
+ * choice: unsigned. */
+extern const struct kind knob_path, knob_text, knob_flag, knob_number, knob_seconds, knob_choice;
+
+/* Rows: `field` is an offset. */
+#define KNOB_PLAIN(name, kind, field)                                                                        \
+    {                                                                                                        \
+        name, &(kind), field, 0, 0, 0, NULL, NULL                                                            \
+    }
+#define KNOB_TEXT(name, field, preset, low, high)                                                            \
+    {                                                                                                        \
+        name, &knob_text, field, 0, low, high, NULL, preset                                                  \
+    }
+#define KNOB_NUMBER(name, field, preset, low, high)                                                          \
+    {                                                                                                        \
+        name, &knob_number, field, preset, low, high, NULL, NULL                                             \
+    }
+#define KNOB_SECONDS(name, kind, field, preset, low, high)                                                   \
+    {                                                                                                        \
+        name, &(kind), field, preset, low, high, NULL, NULL                                                  \
+    }
+#define KNOB_CHOICE(name, kind, field, preset, words)                                                        \
+    {                                                                                                        \
+        name, &(kind), field, preset, 0, 0, words, NULL                                                      \
+    }
+
+/* What other kinds are made of. */
+const char *knob_show_text(const struct knob *k, const void *field, char buffer[KNOB_FMT]);
+const char *knob_preset_text(const struct knob *k, void *field);
+const char *knob_wrong_seconds(const struct knob *k, char buffer[KNOB_WHY]);
+const char *knob_show_choice(const struct knob *k, const void *field, char buffer[KNOB_FMT]);
+const char *knob_wrong_choice(const struct knob *k, char buffer[KNOB_WHY]);
+const char *knob_preset_choice(const struct knob *k, void *field);
+
+/* Told of each setting that does not hold: the variable's name; its value, NULL where it is not set or not to
+ * be shown; and what that is, as in "not a host name". */
+typedef void knob_complaint(void *context, const char *name, const char *value, const char *why);
+
+/* Fills the fields, all zero before, of a table's `n` rows from an environment, which must outlive them. The
+ * first of equal names counts. A value that does not hold leaves its field as it was. The number of
+ * complaints. */
+int knob_load(const struct knob *rows, size_t n, void *fields, char *const *environment,
+              knob_complaint *complain, void *context);
+
+/* Told of each knob and its value as text, NULL where it is unset. */
+typedef void knob_reader(void *context, const char *name, const char *value);
+
+void knob_each(const struct knob *rows, size_t n, const void *fields, knob_reader *read, void *context);
 
 #endif

@@ -1,6 +1,7 @@
 #include "smtp/config.h"
 
-#include "base/knob.h"
+#include "dns/dnslist.h"
+#include "mail/address.h"
 #include "table/place.h"
 
 #include <stddef.h>
@@ -21,10 +22,76 @@ const char *config_action(unsigned action)
     return actions[action];
 }
 
+static struct config *config_of(const struct knob *k, void *field)
+{
+    return (struct config *)((char *)field - k->field);
+}
+
+/* Of this machine, unless another is set. */
+static const char *own_host(const struct knob *k, void *field)
+{
+    struct config_buffer *buffer = config_of(k, field)->buffer;
+
+    if (gethostname(buffer->hostname, sizeof buffer->hostname) < 0)
+        return "";
+    buffer->hostname[CONFIG_HOST] = 0;
+    return buffer->hostname;
+}
+
+static const char *scan_host(const struct knob *k, const char *text, void *field)
+{
+    (void)k;
+    for (const char *p = text; *p; p++)
+        if ((unsigned char)*p >= 0x80)
+            return "not ASCII";
+    if (!address_is_domain(slice_of(text)))
+        return "not a host name";
+    *(const char **)field = text;
+    return NULL;
+}
+
+/* A domain or address literal. */
+static const struct kind host = {scan_host, knob_show_text, NULL, own_host, false};
+
+/* Printable text with tabs between its words, too. */
+static const char *scan_words(const char *text, void *field)
+{
+    for (const char *p = text; *p; p++)
+        if ((*p < ' ' && *p != '\t') || *p > '~')
+            return "not printable ASCII";
+    *(const char **)field = text;
+    return NULL;
+}
+
+/* Pairs zone=name, separated by commas or white space. */
+static const char *scan_pairs(const struct knob *k, const char *text, void *field)
+{
+    (void)k;
+    for (const char *p = text; *p; p += strspn(p, " ,\t")) {
+        size_t n = strcspn(p, " ,\t"), zone = strcspn(p, "= ,\t");
+        if (!zone || zone + 1 >= n || p[zone] != '=')
+            return "not pairs of zone=name";
+        p += n;
+    }
+    return scan_words(text, field);
+}
+
+static const struct kind pairs = {scan_pairs, knob_show_text, NULL, NULL, true};
+
+static const char *scan_lists(const struct knob *k, const char *text, void *field)
+{
+    struct dnslists set;
+    const char *why = dnslist_parse(slice_of(text), &set);
+
+    (void)k;
+    return why ? why : scan_words(text, field);
+}
+
+static const struct kind lists = {scan_lists, knob_show_text, NULL, NULL, true};
+
 /* A stage, a space, and a reply: "data 421 4.3.2 Try another server". */
 static const char *scan_refuse(const struct knob *k, const char *text, void *field)
 {
-    struct config *c = (struct config *)((char *)field - k->field);
     struct slice stage = {text, strcspn(text, " ")};
     enum place_kind kind;
 
@@ -35,7 +102,7 @@ static const char *scan_refuse(const struct knob *k, const char *text, void *fie
         return "not a 4xx or 5xx reply";
     for (unsigned i = 0; stages[i]; i++)
         if (slice_is(stage, stages[i])) {
-            c->refuse_stage = (enum stage)i;
+            config_of(k, field)->refuse_stage = (enum stage)i;
             *(const char **)field = reply;
             return NULL;
         }
@@ -53,9 +120,8 @@ static const char *show_refuse(const struct knob *k, const void *field, char *bu
 
 static const struct kind refusal = {scan_refuse, show_refuse, NULL, NULL, false};
 
-static const char *const barelfs[] = {"normalize", "reject", NULL}, *const earlytalks[] = {
-                                                                        "drop", "reject", "log", "off", NULL};
-
+static const char *const barelfs[] = {"normalize", "reject", NULL};
+static const char *const earlytalks[] = {"drop", "reject", "log", "off", NULL};
 static const char *const tls_uses[] = {"-", "", "!", NULL};
 
 /* 1 is what patches of qmail-smtpd say for the empty string. */
@@ -64,164 +130,67 @@ static const char *scan_tls_use(const struct knob *k, const char *text, void *fi
     return knob_choice.scan(k, strcmp(text, "1") ? text : "", field);
 }
 
-static const char *show_tls_use(const struct knob *k, const void *field, char *buffer)
-{
-    return knob_choice.show(k, field, buffer);
-}
-
-static const char *wrong_tls_use(const struct knob *k, char buffer[KNOB_WHY])
-{
-    return knob_choice.wrong(k, buffer);
-}
-
-static void default_tls_use(const struct knob *k, void *field)
-{
-    knob_choice.set_default(k, field);
-}
-
-static const struct kind tls_use = {scan_tls_use, show_tls_use, wrong_tls_use, default_tls_use, false};
+static const struct kind tls_use = {scan_tls_use, knob_show_choice, knob_wrong_choice, knob_preset_choice,
+                                    false};
 
 #define FIELD(member) offsetof(struct config, member)
 #define LIMIT (UINT64_C(1) << 40)
 
-#define PLAIN(name, kind, member)                                                                            \
-    {                                                                                                        \
-        name, (kind), FIELD(member), 0, 0, 0, NULL, NULL                                                     \
-    }
-#define NUMBER(name, member, preset, low, high)                                                              \
-    {                                                                                                        \
-        name, &knob_number, FIELD(member), preset, low, high, NULL, NULL                                     \
-    }
-#define SECONDS(name, member, preset, low, high)                                                             \
-    {                                                                                                        \
-        name, &knob_seconds, FIELD(member), preset, low, high, NULL, NULL                                    \
-    }
-#define CHOICE(name, kind, member, preset, words)                                                            \
-    {                                                                                                        \
-        name, (kind), FIELD(member), preset, 0, 0, words, NULL                                               \
-    }
-#define GREETING(name, member, preset)                                                                       \
-    {                                                                                                        \
-        name, &knob_greeting, FIELD(member), 0, 0, 0, NULL, preset                                           \
-    }
+enum { GREETING = 200 }; /* octets at most */
 
 /* A new knob is one row here, one field in struct config, one paragraph in postern-smtpd(8). */
 static const struct knob knobs[] = {
-    PLAIN("ME", &knob_host, me),
-    GREETING("SMTPGREETING", greeting, "ESMTP Postern"),
-    PLAIN("DOMAINS", &knob_path, domains),
-    PLAIN("MAILBOXES", &knob_path, mailboxes),
-    PLAIN("BADSENDERS", &knob_path, badsenders),
-    PLAIN("RELAYCLIENT", &knob_suffix, relayclient),
-    PLAIN("SPOOL", &knob_path, spool),
-    PLAIN("DISCARD", &knob_flag, discard),
-    PLAIN("QMAILQUEUE", &knob_path, qmailqueue),
-    NUMBER("DATABYTES", databytes, 26214400, 0, LIMIT),
-    SECONDS("TIMEOUT", timeout, 300, 1, 86400),
-    SECONDS("SESSION_TIMEOUT", session_timeout, 3600, 1, 864000),
-    NUMBER("MINRATE", minrate, 100, 0, LIMIT),
-    NUMBER("MAXERRORS", maxerrors, 10, 0, LIMIT),
-    NUMBER("MAXNOOPS", maxnoops, 30, 0, LIMIT),
-    NUMBER("MAXVRFYS", maxvrfys, 10, 0, LIMIT),
-    NUMBER("MAXRCPTS", maxrcpts, 100, 0, LIMIT),
-    NUMBER("MAXMSGS", maxmsgs, 100, 0, LIMIT),
-    NUMBER("MAXHOPS", maxhops, 100, 0, LIMIT),
-    CHOICE("BARELF", &knob_choice, barelf, BARELF_NORMALIZE, barelfs),
-    SECONDS("GREETDELAY", greetdelay, 0, 0, 3600),
-    SECONDS("ERRORDELAY", errordelay, 0, 0, 3600),
-    NUMBER("TARPITCOUNT", tarpitcount, 0, 0, LIMIT),
-    SECONDS("TARPITDELAY", tarpitdelay, 5, 0, 3600),
-    CHOICE("EARLYTALK", &knob_choice, earlytalk, EARLYTALK_REJECT, earlytalks),
-    CHOICE("UCSPITLS", &tls_use, ucspitls, TLS_NEVER, tls_uses),
-    PLAIN("CHECKPASSWORD", &knob_path, checkpassword),
-    NUMBER("MAXAUTHS", maxauths, 3, 0, LIMIT),
-    PLAIN("AUTH_INSECURE", &knob_flag, auth_insecure),
-    PLAIN("AUTH_REQUIRED", &knob_flag, auth_required),
-    PLAIN("RWL", &knob_lists, rwl),
-    PLAIN("DNSBL", &knob_lists, dnsbl),
-    NUMBER("DNSBL_THRESHOLD", dnsbl_threshold, 1, 1, 32000),
-    SECONDS("DNSBL_TIMEOUT", dnsbl_timeout, 5, 0, 60),
-    CHOICE("DNSBL_ACTION", &knob_choice, dnsbl_action, DNSBL_REJECT, actions),
-    PLAIN("DNSBL_SHOW", &knob_pairs, dnsbl_show),
-    PLAIN("DNSBL_SICK", &knob_path, dnsbl_sick),
-    PLAIN("RBLSMTPD", &knob_suffix, rblsmtpd),
-    PLAIN("REFUSE", &refusal, refuse),
-    PLAIN("VERBOSE", &knob_flag, verbose),
+    KNOB_PLAIN("ME", host, FIELD(me)),
+    KNOB_TEXT("SMTPGREETING", FIELD(greeting), "ESMTP Postern", 0, GREETING),
+    KNOB_PLAIN("DOMAINS", knob_path, FIELD(domains)),
+    KNOB_PLAIN("MAILBOXES", knob_path, FIELD(mailboxes)),
+    KNOB_PLAIN("BADSENDERS", knob_path, FIELD(badsenders)),
+    KNOB_TEXT("RELAYCLIENT", FIELD(relayclient), NULL, 0, ADDRESS_DOMAIN),
+    KNOB_PLAIN("SPOOL", knob_path, FIELD(spool)),
+    KNOB_PLAIN("DISCARD", knob_flag, FIELD(discard)),
+    KNOB_PLAIN("QMAILQUEUE", knob_path, FIELD(qmailqueue)),
+    KNOB_NUMBER("DATABYTES", FIELD(databytes), 26214400, 0, LIMIT),
+    KNOB_SECONDS("TIMEOUT", knob_seconds, FIELD(timeout), 300, 1, 86400),
+    KNOB_SECONDS("SESSION_TIMEOUT", knob_seconds, FIELD(session_timeout), 3600, 1, 864000),
+    KNOB_NUMBER("MINRATE", FIELD(minrate), 100, 0, LIMIT),
+    KNOB_NUMBER("MAXERRORS", FIELD(maxerrors), 10, 0, LIMIT),
+    KNOB_NUMBER("MAXNOOPS", FIELD(maxnoops), 30, 0, LIMIT),
+    KNOB_NUMBER("MAXVRFYS", FIELD(maxvrfys), 10, 0, LIMIT),
+    KNOB_NUMBER("MAXRCPTS", FIELD(maxrcpts), 100, 0, LIMIT),
+    KNOB_NUMBER("MAXMSGS", FIELD(maxmsgs), 100, 0, LIMIT),
+    KNOB_NUMBER("MAXHOPS", FIELD(maxhops), 100, 0, LIMIT),
+    KNOB_CHOICE("BARELF", knob_choice, FIELD(barelf), BARELF_NORMALIZE, barelfs),
+    KNOB_SECONDS("GREETDELAY", knob_seconds, FIELD(greetdelay), 0, 0, 3600),
+    KNOB_SECONDS("ERRORDELAY", knob_seconds, FIELD(errordelay), 0, 0, 3600),
+    KNOB_NUMBER("TARPITCOUNT", FIELD(tarpitcount), 0, 0, LIMIT),
+    KNOB_SECONDS("TARPITDELAY", knob_seconds, FIELD(tarpitdelay), 5, 0, 3600),
+    KNOB_CHOICE("EARLYTALK", knob_choice, FIELD(earlytalk), EARLYTALK_REJECT, earlytalks),
+    KNOB_CHOICE("UCSPITLS", tls_use, FIELD(ucspitls), TLS_NEVER, tls_uses),
+    KNOB_PLAIN("CHECKPASSWORD", knob_path, FIELD(checkpassword)),
+    KNOB_NUMBER("MAXAUTHS", FIELD(maxauths), 3, 0, LIMIT),
+    KNOB_PLAIN("AUTH_INSECURE", knob_flag, FIELD(auth_insecure)),
+    KNOB_PLAIN("AUTH_REQUIRED", knob_flag, FIELD(auth_required)),
+    KNOB_PLAIN("RWL", lists, FIELD(rwl)),
+    KNOB_PLAIN("DNSBL", lists, FIELD(dnsbl)),
+    KNOB_NUMBER("DNSBL_THRESHOLD", FIELD(dnsbl_threshold), 1, 1, 32000),
+    KNOB_SECONDS("DNSBL_TIMEOUT", knob_seconds, FIELD(dnsbl_timeout), 5, 0, 60),
+    KNOB_CHOICE("DNSBL_ACTION", knob_choice, FIELD(dnsbl_action), DNSBL_REJECT, actions),
+    KNOB_PLAIN("DNSBL_SHOW", pairs, FIELD(dnsbl_show)),
+    KNOB_PLAIN("DNSBL_SICK", knob_path, FIELD(dnsbl_sick)),
+    KNOB_TEXT("RBLSMTPD", FIELD(rblsmtpd), NULL, 0, ADDRESS_DOMAIN),
+    KNOB_PLAIN("REFUSE", refusal, FIELD(refuse)),
+    KNOB_PLAIN("VERBOSE", knob_flag, FIELD(verbose)),
 };
 
 enum { KNOBS = sizeof knobs / sizeof *knobs };
 
-/* The value of `entry` (NAME=value) if it sets `name`. */
-static const char *value_of(const char *entry, const char *name)
-{
-    while (*name && *entry == *name)
-        entry++, name++;
-    return !*name && *entry == '=' ? entry + 1 : NULL;
-}
-
-/* Which knob an entry of the environment sets; KNOBS: none. Most of it is not ours, which the first letter
- * tells. */
-static size_t find_knob(const char *entry, const char **value)
-{
-    for (size_t i = 0; i < KNOBS; i++)
-        if (*entry == *knobs[i].name && (*value = value_of(entry, knobs[i].name)))
-            return i;
-    return KNOBS;
-}
-
-/* One pass over the environment. The first of equal names counts. */
-static void find_values(char *const *environment, const char *values[KNOBS])
-{
-    const char *value;
-
-    memset(values, 0, KNOBS * sizeof *values);
-    for (; *environment; environment++) {
-        size_t i = find_knob(*environment, &value);
-        if (i < KNOBS && !values[i])
-            values[i] = value;
-    }
-}
-
-static const char *own_host(struct config_buffer *buffer)
-{
-    if (gethostname(buffer->hostname, sizeof buffer->hostname) < 0)
-        return "";
-    buffer->hostname[CONFIG_HOST] = 0;
-    return buffer->hostname;
-}
-
-static void complain_of(const struct knob *k, const char *value, const char *why, config_complaint *complain,
-                        void *context)
-{
-    char buffer[KNOB_WHY];
-
-    complain(context, k->name, k->kind->private ? NULL : value,
-             k->kind->wrong ? k->kind->wrong(k, buffer) : why);
-}
-
 int config_load(struct config *c, struct config_buffer *buffer, char *const *environment,
-                config_complaint *complain, void *context)
+                knob_complaint *complain, void *context)
 {
-    const char *values[KNOBS];
-    int bad = 0;
-
     memset(c, 0, sizeof *c);
+    c->buffer = buffer;
     c->refuse_stage = STAGE_NEVER;
-    find_values(environment, values);
-    for (size_t i = 0; i < KNOBS; i++) {
-        const struct knob *k = &knobs[i];
-        void *field = (char *)c + k->field;
-        const char *value = values[i];
-        if (!value && k->kind == &knob_host)
-            value = own_host(buffer);
-        if (!value && k->kind->set_default)
-            k->kind->set_default(k, field);
-        const char *why = value ? k->kind->scan(k, value, field) : NULL;
-        if (why) {
-            complain_of(k, value, why, complain, context);
-            bad++;
-        }
-    }
+    int bad = knob_load(knobs, KNOBS, c, environment, complain, context);
     if (!c->spool && !c->mailboxes && !c->discard && !c->qmailqueue && !bad) {
         complain(context, "SPOOL", NULL, "no place for mail is set");
         bad++;
@@ -229,11 +198,7 @@ int config_load(struct config *c, struct config_buffer *buffer, char *const *env
     return bad;
 }
 
-void config_each(const struct config *c, config_reader *read, void *context)
+void config_each(const struct config *c, knob_reader *read, void *context)
 {
-    char buffer[KNOB_FMT];
-
-    for (size_t i = 0; i < KNOBS; i++)
-        read(context, knobs[i].name,
-             knobs[i].kind->show(&knobs[i], (const char *)c + knobs[i].field, buffer));
+    knob_each(knobs, KNOBS, c, read, context);
 }

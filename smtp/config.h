@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/knob.h"
+
 enum bare_lf { BARELF_NORMALIZE, BARELF_REJECT };
 enum early_talk { EARLYTALK_DROP, EARLYTALK_REJECT, EARLYTALK_LOG, EARLYTALK_OFF };
 
@@ -19,6 +21,11 @@ enum dnsbl_action { DNSBL_DROP, DNSBL_REJECT, DNSBL_TEMPFAIL, DNSBL_STORE, DNSBL
 enum stage { STAGE_CONNECT, STAGE_HELO, STAGE_MAIL, STAGE_RCPT, STAGE_DATA, STAGE_DOT, STAGE_NEVER };
 
 enum { CONFIG_HOST = 64 }; /* octets of the host's own name (HOST_NAME_MAX) */
+
+/* Where `me` is kept if it is not set. */
+struct config_buffer {
+    char hostname[CONFIG_HOST + 1];
+};
 
 struct config {
     const char *me; /* a domain or address literal */
@@ -46,28 +53,18 @@ struct config {
     unsigned dnsbl_action; /* enum dnsbl_action */
     const char *refuse;    /* the reply; NULL: not set */
     enum stage refuse_stage;
+    struct config_buffer *buffer;
 };
-
-/* Where `me` is kept if it is not set. */
-struct config_buffer {
-    char hostname[CONFIG_HOST + 1];
-};
-
-/* Told of each setting that does not hold: the variable's name; its value, NULL where it is not set or not to
- * be shown; and what that is, as in "not a host name". */
-typedef void config_complaint(void *context, const char *name, const char *value, const char *why);
 
 /* Fills *c from an environment; that and the buffer must outlive it. The number of complaints. */
 int config_load(struct config *c, struct config_buffer *buffer, char *const *environment,
-                config_complaint *complain, void *context);
+                knob_complaint *complain, void *context);
 
 /* The names of a stage and of an action, as REFUSE and DNSBL_ACTION have them. */
 const char *config_stage(enum stage stage);
 const char *config_action(unsigned action);
 
-/* Told of each knob and its value as text, NULL where it is unset. */
-typedef void config_reader(void *context, const char *name, const char *value);
-
-void config_each(const struct config *c, config_reader *read, void *context);
+/* Tells of each knob and its value. */
+void config_each(const struct config *c, knob_reader *read, void *context);
 
 #endif
