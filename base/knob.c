@@ -151,8 +151,8 @@ const char *knob_show_choice(const struct knob *k, const void *field, char buffe
 
 const char *knob_preset_text(const struct knob *k, void *field)
 {
-    *(const char **)field = k->text;
-    return NULL;
+    (void)field;
+    return k->text;
 }
 
 static const char *preset_number(const struct knob *k, void *field)

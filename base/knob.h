@@ -37,11 +37,11 @@ struct knob {
     uint64_t number;          /* the default of a number; of a time, in seconds; of a choice, its index */
     uint64_t low, high;       /* of numbers; of times, in seconds; of texts, their octets, low 0 or 1 */
     const char *const *words; /* of choices, in the order of their enum, NULL behind them */
-    const char *text;         /* the default of a text; NULL: unset */
+    const char *text;         /* the default as a text; NULL: unset */
 };
 
 /* path, text (printable ASCII): const char *. flag: bool. number: uint64_t. seconds: int64_t, nanoseconds.
- * choice: unsigned. */
+ * choice: unsigned. Of a value that does not hold they leave the field as it was. */
 extern const struct kind knob_path, knob_text, knob_flag, knob_number, knob_seconds, knob_choice;
 
 /* Rows: `field` is an offset. */
@@ -49,17 +49,17 @@ extern const struct kind knob_path, knob_text, knob_flag, knob_number, knob_seco
     {                                                                                                        \
         name, &(kind), field, 0, 0, 0, NULL, NULL                                                            \
     }
-#define KNOB_TEXT(name, field, preset, low, high)                                                            \
+#define KNOB_TEXT(name, kind, field, preset, low, high)                                                      \
     {                                                                                                        \
-        name, &knob_text, field, 0, low, high, NULL, preset                                                  \
+        name, &(kind), field, 0, low, high, NULL, preset                                                     \
     }
 #define KNOB_NUMBER(name, field, preset, low, high)                                                          \
     {                                                                                                        \
         name, &knob_number, field, preset, low, high, NULL, NULL                                             \
     }
-#define KNOB_SECONDS(name, kind, field, preset, low, high)                                                   \
+#define KNOB_SECONDS(name, field, preset, low, high)                                                         \
     {                                                                                                        \
-        name, &(kind), field, preset, low, high, NULL, NULL                                                  \
+        name, &knob_seconds, field, preset, low, high, NULL, NULL                                            \
     }
 #define KNOB_CHOICE(name, kind, field, preset, words)                                                        \
     {                                                                                                        \
@@ -79,8 +79,7 @@ const char *knob_preset_choice(const struct knob *k, void *field);
 typedef void knob_complaint(void *context, const char *name, const char *value, const char *why);
 
 /* Fills the fields, all zero before, of a table's `n` rows from an environment, which must outlive them. The
- * first of equal names counts. A value that does not hold leaves its field as it was. The number of
- * complaints. */
+ * first of equal names counts. The number of complaints. */
 int knob_load(const struct knob *rows, size_t n, void *fields, char *const *environment,
               knob_complaint *complain, void *context);
 

@@ -150,7 +150,7 @@ enum { READ_AHEAD = 65536 }; /* four full records in one read(2) */
 
 static void set_protocol(struct tlsctx *t)
 {
-    SSL_CTX_set_min_proto_version(t->ctx, t->conf->only_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
+    SSL_CTX_set_min_proto_version(t->ctx, t->conf->tls_min == TLS_MIN_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
     SSL_CTX_set_options(t->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
                                     SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
                                     SSL_OP_CLEANSE_PLAINTEXT);

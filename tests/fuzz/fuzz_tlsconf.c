@@ -31,7 +31,7 @@ static void check_value(void *context, const char *name, const char *value)
     const char *set = first_of(context, name);
 
     if (set)
-        MUST(value == set);
+        MUST(value && !strcmp(value, set));
     else
         MUST(!value || !strcmp(name, "TLS_MIN") || !strcmp(name, "CIPHERS") ||
              !strcmp(name, "SESSION_TIMEOUT"));
@@ -46,7 +46,7 @@ static void check_accepted(const struct tlsconf *c, char **environment)
 
     tlsconf_each(c, check_value, environment);
     MUST(c->certfile && *c->certfile && *tlsconf_keyfile(c));
-    MUST(c->only_1_3 == (version && !strcmp(version, "1.3")));
+    MUST((c->tls_min == TLS_MIN_1_3) == (version && !strcmp(version, "1.3")));
     MUST(c->patience >= INT64_C(1000000000) && c->patience <= INT64_C(864000000000000));
     double want = seconds ? strtod(seconds, NULL) : 3600; /* exact enough for milliseconds */
     double got = (double)c->patience / 1e9;

@@ -42,13 +42,13 @@ static const char *const words[] = {"red", "", "green", NULL};
 
 static const struct knob knobs[] = {
     KNOB_PLAIN("PATH", knob_path, FIELD(path)),
-    KNOB_TEXT("TEXT", FIELD(text), "so", 0, MOST),
-    KNOB_TEXT("MUST", FIELD(must), NULL, 1, MOST),
+    KNOB_TEXT("TEXT", knob_text, FIELD(text), "so", 0, MOST),
+    KNOB_TEXT("MUST", knob_text, FIELD(must), NULL, 1, MOST),
     KNOB_PLAIN("KEY", key, FIELD(key)),
     KNOB_PLAIN("MADE", made, FIELD(made)),
     KNOB_PLAIN("FLAG", knob_flag, FIELD(flag)),
     KNOB_NUMBER("NUMBER", FIELD(number), 7, 2, 1000),
-    KNOB_SECONDS("SECONDS", knob_seconds, FIELD(seconds), 5, 1, 60),
+    KNOB_SECONDS("SECONDS", FIELD(seconds), 5, 1, 60),
     KNOB_CHOICE("CHOICE", knob_choice, FIELD(choice), 2, words),
 };
 

@@ -39,6 +39,7 @@ static const struct row {
     {"too many", "SESSION_TIMEOUT=864000.001", NO_SECONDS, "above"},
     {"too few", "SESSION_TIMEOUT=0.999", NO_SECONDS, "below"},
     {"decimals", "SESSION_TIMEOUT=1.5", "", "as postern-smtpd has them"},
+    {"zeros", "SESSION_TIMEOUT=0000000060", "", "likewise"},
     {"four decimals", "SESSION_TIMEOUT=1.5000", NO_SECONDS, "three at most"},
     {"dot alone", "SESSION_TIMEOUT=1.", NO_SECONDS, "no digits behind it"},
     {"dot first", "SESSION_TIMEOUT=.5", NO_SECONDS, "none before it"},
@@ -75,7 +76,7 @@ START_TEST(defaults)
     ck_assert_int_eq(tlsconf_load(&c, environment, note, NULL), 0);
     ck_assert_str_eq(c.certfile, "/cert");
     ck_assert_str_eq(tlsconf_keyfile(&c), "/cert");
-    ck_assert(!c.keyfile && !c.certdir && !c.ccafile && !c.only_1_3);
+    ck_assert(!c.keyfile && !c.certdir && !c.ccafile && c.tls_min == TLS_MIN_1_2);
     ck_assert_int_eq(c.patience, INT64_C(3600000000000));
 }
 END_TEST
@@ -88,7 +89,7 @@ START_TEST(values)
 
     ck_assert_int_eq(tlsconf_load(&c, environment, note, NULL), 0);
     ck_assert_str_eq(tlsconf_keyfile(&c), "/k");
-    ck_assert(c.only_1_3);
+    ck_assert(c.tls_min == TLS_MIN_1_3);
     ck_assert_int_eq(c.patience, INT64_C(7250000000));
 }
 END_TEST
