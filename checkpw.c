@@ -5,6 +5,7 @@
  * the table's first user. */
 #define _GNU_SOURCE /* explicit_bzero, crypt_r */
 #include "base/about.h"
+#include "base/knob.h"
 #include "log/log.h"
 #include "table/table.h"
 
@@ -15,6 +16,8 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+extern char **environ;
 
 enum { EXIT_OK = 0, EXIT_NO = 1, EXIT_MISUSED = 2, EXIT_TROUBLE = 111 };
 
@@ -132,6 +135,23 @@ static bool is_right(const char *path, const char *password, struct slice hash)
     fail(path, errno == ENOMEM ? strerror(errno) : "Hash not known to crypt(3)");
 }
 
+static void refuse(void *context, const char *name, const char *value, const char *why)
+{
+    (void)context;
+    fail(name, *value ? why : "Not set");
+}
+
+static const char *find_users(void)
+{
+    static const struct knob knobs[] = {KNOB_PLAIN("USERS", knob_path, 0)};
+    const char *path = NULL;
+
+    knob_load(knobs, 1, &path, environ, refuse, NULL);
+    if (!path)
+        fail("USERS", "Not set");
+    return path;
+}
+
 static bool is_acceptable(const char *path, const struct credentials *c)
 {
     static struct table_buffer buffer;
@@ -182,14 +202,11 @@ int main(int argc, char **argv)
         return code;
     struct rlimit core = hide();
     struct credentials c;
-    const char *path = getenv("USERS");
 
     size_t n = read_credentials();
     if (n > CREDENTIALS || !parse((struct slice){secret.data, n}, &c))
         leave(EXIT_MISUSED);
-    if (!path || !*path)
-        fail("USERS", "Not set");
-    if (!is_acceptable(path, &c))
+    if (!is_acceptable(find_users(), &c))
         leave(EXIT_NO);
     set_user(c.user);
     wipe();

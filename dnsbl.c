@@ -1,7 +1,7 @@
 /* postern-dnsbl: asks the DNS lists about addresses, and tests the lists themselves. postern-dnsbl(8) is its
  * manual. */
 #include "base/about.h"
-#include "base/digits.h"
+#include "base/knob.h"
 #include "dns/dnsbl.h"
 #include "log/log.h"
 #include "base/replace.h"
@@ -15,90 +15,50 @@
 
 #include <case.h>
 
-enum { EXIT_OK = 0, EXIT_NO = 1, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
+extern char **environ;
 
-enum { THRESHOLD_MAX = DNSLIST_MAX * DNSLIST_WEIGHT, TIMEOUT_MAX = 60 };
+enum { EXIT_OK = 0, EXIT_NO = 1, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
 
 struct settings {
     struct dnslists white, black;
-    int threshold;
+    uint64_t threshold;
     int64_t patience; /* nanoseconds for all lists together */
 };
 
-static const char *scan_threshold(const char *text, struct settings *s)
+static const char *scan_lists(const struct knob *k, const char *text, void *field)
 {
-    unsigned long long n;
-
-    if (!digits_scan(slice_of(text), &n) || !n || n > THRESHOLD_MAX)
-        return "not a number from 1 to 32000";
-    s->threshold = (int)n;
-    return NULL;
+    (void)k;
+    return dnslist_parse(slice_of(text), field);
 }
 
-/* Seconds with at most three decimals. */
-static const char *scan_timeout(const char *text, struct settings *s)
-{
-    static const char wrong[] = "not a number of seconds from 0 to 60, with three decimals at most";
-    const char *dot = strchr(text, '.');
-    struct slice whole = {text, dot ? (size_t)(dot - text) : strlen(text)},
-                 part = slice_of(dot ? dot + 1 : "0");
-    unsigned long long seconds, ms;
+static const struct kind lists = {scan_lists, NULL, NULL, NULL, true};
 
-    if (!digits_scan(whole, &seconds) || !digits_scan(part, &ms) || part.n > 3)
-        return wrong;
-    for (size_t n = part.n; n < 3; n++)
-        ms *= 10;
-    if (seconds > TIMEOUT_MAX || seconds * 1000 + ms > TIMEOUT_MAX * 1000ULL)
-        return wrong;
-    s->patience = (int64_t)(seconds * 1000 + ms) * (SECOND / 1000);
-    return NULL;
-}
+#define FIELD(member) offsetof(struct settings, member)
 
-static const char *scan_white(const char *text, struct settings *s)
-{
-    return dnslist_parse(slice_of(text), &s->white);
-}
+static const struct knob knobs[] = {
+    KNOB_PLAIN("RWL", lists, FIELD(white)),
+    KNOB_PLAIN("DNSBL", lists, FIELD(black)),
+    KNOB_NUMBER("DNSBL_THRESHOLD", FIELD(threshold), 1, 1, DNSLIST_MAX *DNSLIST_WEIGHT),
+    KNOB_SECONDS("DNSBL_TIMEOUT", FIELD(patience), 5, 0, 60),
+};
 
-static const char *scan_black(const char *text, struct settings *s)
-{
-    return dnslist_parse(slice_of(text), &s->black);
-}
-
-/* A list's zone may hold a key: its variable's value is not told. */
-static void complain(const char *name, const char *value, const char *why)
+static void complain(void *context, const char *name, const char *value, const char *why)
 {
     char quoted[2 + 4 * LOG_VALUE + 4];
     size_t n = value ? log_in_quotes(quoted, sizeof quoted, slice_of(value)) : 0;
 
+    (void)context;
     fprintf(stderr, "postern-dnsbl: %s: %.*s%s%s\n", name, (int)n, quoted, value ? " is " : "", why);
 }
 
 static bool load(struct settings *s)
 {
-    static const struct {
-        const char *name, *preset;
-        const char *(*scan)(const char *text, struct settings *s);
-        bool is_private;
-    } variables[] = {
-        {"RWL", "", scan_white, true},
-        {"DNSBL", "", scan_black, true},
-        {"DNSBL_THRESHOLD", "1", scan_threshold, false},
-        {"DNSBL_TIMEOUT", "5", scan_timeout, false},
-    };
-    bool good = true;
-
-    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
-        const char *text = getenv(variables[i].name);
-        const char *why = variables[i].scan(text ? text : variables[i].preset, s);
-        if (why)
-            complain(variables[i].name, variables[i].is_private ? NULL : text, why);
-        good &= !why;
-    }
-    if (good && !s->white.n && !s->black.n) {
-        fprintf(stderr, "postern-dnsbl: neither DNSBL nor RWL names a list\n");
-        good = false;
-    }
-    return good;
+    if (knob_load(knobs, sizeof knobs / sizeof *knobs, s, environ, complain, NULL))
+        return false;
+    if (s->white.n || s->black.n)
+        return true;
+    fprintf(stderr, "postern-dnsbl: neither DNSBL nor RWL names a list\n");
+    return false;
 }
 
 /* Until nothing is out any more. */
@@ -176,7 +136,7 @@ static int ask_about(struct dnsbl *d, const struct settings *s, const struct ip 
     char client[IP_FMT + 1];
 
     client[ip_fmt(client, ip)] = 0;
-    dnsbl_begin(d, &s->white, &s->black, ip, s->threshold, deadline_after(deadline_now(), s->patience));
+    dnsbl_begin(d, &s->white, &s->black, ip, (int)s->threshold, deadline_after(deadline_now(), s->patience));
     wait_for(d);
     for (size_t i = 0; i < d->n; i++)
         print_item(client, &d->item[i]);
