@@ -32,6 +32,15 @@ static inline size_t digits_put(char *out, uint64_t number)
     return n;
 }
 
+/* Seconds with three decimals, DIGITS + 1 octets at most; returns how many. */
+static inline size_t digits_seconds(char *out, uint64_t milliseconds)
+{
+    size_t n = digits_put(out, milliseconds / 1000);
+
+    out[n++] = '.';
+    return n + digits_fmt(out + n, (unsigned long)(milliseconds % 1000), 3);
+}
+
 /* A decimal number of at most 20 digits and below 2^64, as in the size-value of RFC 1870. False where `text`
  * is anything else. */
 bool digits_scan(struct slice text, unsigned long long *number);

@@ -1,13 +1,14 @@
 #include "base/ip.h"
 
+#include "base/digits.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#include <fmt.h>
-
 static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+static const char hex[] = "0123456789abcdef";
 
 bool ip_is4(const struct ip *ip)
 {
@@ -48,6 +49,17 @@ bool ip_literal_scan(struct slice text, struct ip *ip)
     return !memchr(text.p, ':', text.n) && ip_scan(text, ip);
 }
 
+/* One to four hexadecimal digits. */
+static size_t put_group(char *out, unsigned group)
+{
+    size_t n = 0;
+
+    for (int shift = 12; shift >= 0; shift -= 4)
+        if (group >> shift || !shift)
+            out[n++] = hex[group >> shift & 15];
+    return n;
+}
+
 /* RFC 5952 4: the first of the longest runs of zero groups, of two at least, becomes `::`. libowfat's fmt_ip6
  * takes an address whose last group alone is zero for `::`. */
 static size_t fmt6(char *out, const unsigned char b[16])
@@ -65,7 +77,7 @@ static size_t fmt6(char *out, const unsigned char b[16])
         if (i || i == gap)
             out[n++] = ':';
         if (i != gap) {
-            n += fmt_xlong(out + n, (unsigned long)b[2 * i] << 8 | b[2 * i + 1]);
+            n += put_group(out + n, (unsigned)b[2 * i] << 8 | b[2 * i + 1]);
             continue;
         }
         i += gap_len - 1;
@@ -83,14 +95,17 @@ size_t ip_fmt(char *out, const struct ip *ip)
     for (size_t i = sizeof mapped; i < sizeof ip->b; i++) {
         if (i > sizeof mapped)
             out[n++] = '.';
-        n += fmt_ulong(out + n, ip->b[i]);
+        n += digits_put(out + n, ip->b[i]);
     }
     return n;
 }
 
 size_t ip_literal_fmt(char *out, const struct ip *ip)
 {
-    size_t n = fmt_str(out, ip_is4(ip) ? "[" : "[IPv6:");
+    static const char tag[] = "[IPv6:";
+    size_t n = ip_is4(ip) ? 1 : sizeof tag - 1;
+
+    memcpy(out, tag, n);
     n += ip_fmt(out + n, ip);
     out[n++] = ']';
     return n;
@@ -98,7 +113,6 @@ size_t ip_literal_fmt(char *out, const struct ip *ip)
 
 size_t ip_nibbles(char *out, const struct ip *ip)
 {
-    static const char hex[] = "0123456789abcdef";
     size_t n = 0;
 
     for (size_t i = sizeof ip->b; i--;) {
@@ -118,7 +132,7 @@ size_t ip_reversed(char *out, const struct ip *ip)
     if (!ip_is4(ip))
         return ip_nibbles(out, ip);
     for (size_t i = sizeof ip->b; i-- > sizeof mapped;) {
-        n += fmt_ulong(out + n, ip->b[i]);
+        n += digits_put(out + n, ip->b[i]);
         if (i > sizeof mapped)
             out[n++] = '.';
     }

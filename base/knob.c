@@ -113,13 +113,8 @@ const char *knob_wrong_seconds(const struct knob *k, char buffer[KNOB_WHY])
 static const char *show_seconds(const struct knob *k, const void *field, char buffer[KNOB_FMT])
 {
     (void)k;
-    unsigned long long ms = (unsigned long long)*(const int64_t *)field / 1000000;
-    size_t n = digits_put(buffer, ms / 1000);
-    if (ms % 1000) {
-        buffer[n++] = '.';
-        n += digits_fmt(buffer + n, (unsigned long)(ms % 1000), 3);
-    }
-    buffer[n] = 0;
+    uint64_t ms = (uint64_t) * (const int64_t *)field / 1000000;
+    buffer[ms % 1000 ? digits_seconds(buffer, ms) : digits_put(buffer, ms / 1000)] = 0;
     return buffer;
 }
 

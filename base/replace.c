@@ -1,12 +1,12 @@
 #include "base/replace.h"
 
+#include "base/digits.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-#include <fmt.h>
 
 int replace_begin(struct replace *r, const char *target, mode_t mode)
 {
@@ -15,13 +15,14 @@ int replace_begin(struct replace *r, const char *target, mode_t mode)
 
     r->target = r->at = target;
     r->fd = -1;
-    if (n + sizeof suffix + FMT_ULONG >= sizeof r->tmp) {
+    if (n + sizeof suffix + DIGITS >= sizeof r->tmp) {
         errno = ENAMETOOLONG;
         return -1;
     }
     memcpy(r->tmp, target, n);
-    n += fmt_str(r->tmp + n, suffix);
-    r->tmp[n + fmt_ulong(r->tmp + n, (unsigned long)getpid())] = 0;
+    memcpy(r->tmp + n, suffix, sizeof suffix - 1);
+    n += sizeof suffix - 1;
+    r->tmp[n + digits_put(r->tmp + n, (uint64_t)getpid())] = 0;
     r->at = r->tmp;
     r->fd = open(r->tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     return r->fd < 0 ? -1 : 0;

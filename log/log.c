@@ -151,13 +151,9 @@ void log_signed(struct log *l, const char *key, int64_t value)
 
 void log_seconds(struct log *l, const char *key, int64_t nanoseconds)
 {
-    char text[DIGITS + 4];
+    char text[DIGITS + 1];
     uint64_t ms = nanoseconds < 0 ? 0 : (uint64_t)nanoseconds / 1000000;
-    size_t n = digits_put(text, ms / 1000);
-
-    text[n++] = '.';
-    n += digits_fmt(text + n, (unsigned long)(ms % 1000), 3);
-    log_bytes(l, key, (struct slice){text, n});
+    log_bytes(l, key, (struct slice){text, digits_seconds(text, ms)});
 }
 
 void log_end(struct log *l)

@@ -1,10 +1,29 @@
 #include "net/client.h"
 
+#include "base/digits.h"
 #include "mail/address.h"
 
 #include <stdlib.h>
 
-#include <fmt.h>
+enum { TCPSERVER, SYSTEMD, SERVERS };
+
+/* The variables of each. */
+static const struct {
+    const char *address, *port;
+} servers[] = {[TCPSERVER] = {"TCPREMOTEIP", "TCPREMOTEPORT"}, [SYSTEMD] = {"REMOTE_ADDR", "REMOTE_PORT"}};
+
+const char *client_told(const char **port)
+{
+    const char *address = NULL;
+
+    *port = NULL;
+    for (int i = 0; i < SERVERS && !address; i++) {
+        address = getenv(servers[i].address);
+        if (address)
+            *port = getenv(servers[i].port);
+    }
+    return address;
+}
 
 static struct slice variable(const char *name)
 {
@@ -31,7 +50,10 @@ static bool is_port(struct slice text)
 
 static void write_text(struct client *c)
 {
-    c->text[c->known ? ip_fmt(c->text, &c->ip) : fmt_str(c->text, "unknown")] = 0;
+    if (c->known)
+        c->text[ip_fmt(c->text, &c->ip)] = 0;
+    else
+        strcpy(c->text, "unknown");
 }
 
 bool client_is(struct client *c, struct slice address)
@@ -45,19 +67,19 @@ bool client_is(struct client *c, struct slice address)
 void client_find(struct client *c, int fd)
 {
     unsigned port;
+    int i = 0;
 
     c->port = c->local = c->name = (struct slice){"", 0};
-    c->known = true;
-    if (scan_scoped(variable("TCPREMOTEIP"), &c->ip)) {
-        c->port = variable("TCPREMOTEPORT");
+    while (i < SERVERS && !scan_scoped(variable(servers[i].address), &c->ip))
+        i++;
+    c->known = i < SERVERS || ip_of_peer(fd, &c->ip, &port);
+    if (i < SERVERS)
+        c->port = variable(servers[i].port);
+    else if (c->known)
+        c->port = (struct slice){c->port_text, digits_put(c->port_text, port)};
+    if (i == TCPSERVER) {
         c->local = variable("TCPLOCALIP");
         c->name = variable("TCPREMOTEHOST");
-    } else if (scan_scoped(variable("REMOTE_ADDR"), &c->ip)) {
-        c->port = variable("REMOTE_PORT");
-    } else if (ip_of_peer(fd, &c->ip, &port)) {
-        c->port = (struct slice){c->port_text, fmt_ulong(c->port_text, port)};
-    } else {
-        c->known = false;
     }
     if (!is_port(c->port))
         c->port.n = 0;

@@ -1,7 +1,7 @@
 /* client: who is at the other end of the connection, as the server in front of us tells it.
  *
  * TCPREMOTEIP (tcpserver), else REMOTE_ADDR (systemd), else getpeername(2), else unknown: a
- * terminal, a pipe, a local socket. */
+ * terminal, a pipe, a local socket. It has no libowfat in it: postern-tls and postern-tlsio ask, too. */
 #ifndef POSTERN_CLIENT_H
 #define POSTERN_CLIENT_H
 
@@ -16,6 +16,9 @@ struct client {
     struct slice name;     /* TCPREMOTEHOST; empty where not known or no host name */
     char port_text[8];
 };
+
+/* The address, and its port, as the server in front of us tells them, not looked at. NULL: it does not. */
+const char *client_told(const char **port);
 
 /* `fd` is asked only where the environment says nothing. */
 void client_find(struct client *c, int fd);

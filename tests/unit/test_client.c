@@ -125,8 +125,31 @@ START_TEST(peer_not_asked)
 }
 END_TEST
 
+/* As it stands there: whoever asks only tells it on. */
+static const struct {
+    const char *input[6], *address, *port;
+} told[] = {
+    {{"192.0.2.7", "1", NULL, NULL, "192.0.2.8", "2"}, "192.0.2.7", "1"},
+    {{NULL, "1", NULL, NULL, "192.0.2.8", "2"}, "192.0.2.8", "2"},
+    {{"", NULL, NULL, NULL, "192.0.2.8", "2"}, "", NULL},
+    {{"a b", "c d"}, "a b", "c d"},
+    {{NULL, "1", NULL, NULL, NULL, "2"}, NULL, NULL},
+};
+
+START_TEST(as_told)
+{
+    const char *port, *address;
+
+    set_environment(told[_i].input);
+    address = client_told(&port);
+    ck_assert_pstr_eq(address, told[_i].address);
+    ck_assert_pstr_eq(port, told[_i].port);
+}
+END_TEST
+
 static void tests(TCase *t)
 {
+    tcase_add_loop_test(t, as_told, 0, COUNT(told));
     tcase_add_loop_test(t, environment, 0, COUNT(environments));
     tcase_add_test(t, peer);
     tcase_add_test(t, peer_not_asked);

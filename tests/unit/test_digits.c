@@ -153,10 +153,33 @@ START_TEST(number)
 }
 END_TEST
 
+static const struct {
+    uint64_t input;
+    const char *want;
+} times[] = {
+    {0, "0.000"},
+    {7, "0.007"},
+    {1050, "1.050"},
+    {86400000, "86400.000"},
+    {UINT64_MAX, "18446744073709551.615"},
+};
+
+START_TEST(seconds)
+{
+    char out[DIGITS + 2];
+
+    memset(out, '#', sizeof out);
+    size_t n = digits_seconds(out, times[_i].input);
+    ck_assert_msg(n == strlen(times[_i].want) && n <= DIGITS + 1, "%s", times[_i].want);
+    ck_assert_msg(!memcmp(out, times[_i].want, n) && out[n] == '#', "%.*s", (int)n, out);
+}
+END_TEST
+
 static void tests(TCase *t)
 {
     tcase_add_loop_test(t, digits, 0, COUNT(padded));
     tcase_add_loop_test(t, all_digits, 0, COUNT(plain));
+    tcase_add_loop_test(t, seconds, 0, COUNT(times));
     tcase_add_loop_test(t, number, 0, COUNT(numbers));
     tcase_add_loop_test(t, result_unused, 0, COUNT(unused));
 }
