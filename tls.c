@@ -5,14 +5,13 @@
  * Then it becomes postern-tlsio. */
 #define _DEFAULT_SOURCE /* vfork */
 #include "base/about.h"
-#include "log/log.h"
-#include "net/ucspitls.h"
 #include "base/user.h"
+#include "log/log.h"
+#include "net/client.h"
+#include "net/ucspitls.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,9 +26,6 @@ enum { EXIT_OK = 0, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
 enum { VARIABLES = 127, ADDED = 512 };
 
 enum { TLSIO_PATH = 1024 };
-
-/* A little more than postern-tlsio gives a client for its handshake. */
-#define HANDSHAKE (40 * SECOND)
 
 extern char **environ;
 
@@ -50,10 +46,8 @@ static void complain(const char *step, const char *object, const char *why)
 {
     static struct log_buffer buffer;
     struct log l;
-    const char *client = getenv("TCPREMOTEIP");
+    const char *port, *client = client_told(&port);
 
-    if (!client)
-        client = getenv("REMOTE_ADDR");
     log_init(&l, &buffer, 2);
     log_event(&l, "gate");
     log_string(&l, "client", client ? client : "unknown");
@@ -195,9 +189,9 @@ static void offer(const struct ucspitls *u)
 {
     char text[16];
 
-    set("SSLCTLFD", number_text(text, u->control));
-    set("SSLREADFD", number_text(text, u->read));
-    set("SSLWRITEFD", number_text(text, u->write));
+    set(UCSPITLS_CONTROL, number_text(text, u->control));
+    set(UCSPITLS_READ, number_text(text, u->read));
+    set(UCSPITLS_WRITE, number_text(text, u->write));
     if (!getenv("UCSPITLS"))
         set("UCSPITLS", "");
 }
@@ -205,22 +199,16 @@ static void offer(const struct ucspitls *u)
 /* Who is there can be asked of the connection only, and the program will not have that. */
 static void name_client(void)
 {
-    struct sockaddr_storage peer;
-    socklen_t n = sizeof peer;
-    char address[INET6_ADDRSTRLEN], port[16];
-    const void *bytes = &((struct sockaddr_in6 *)&peer)->sin6_addr;
-    unsigned number;
+    char text[IP_FMT + 1], number[16];
+    struct ip ip;
+    const char *ignored;
+    unsigned port;
 
-    if (getenv("TCPREMOTEIP") || getenv("REMOTE_ADDR") || getpeername(0, (struct sockaddr *)&peer, &n) < 0 ||
-        (peer.ss_family != AF_INET && peer.ss_family != AF_INET6))
+    if (client_told(&ignored) || !ip_of_peer(0, &ip, &port))
         return;
-    number = ((struct sockaddr_in6 *)&peer)->sin6_port; /* at the same place in both */
-    if (peer.ss_family == AF_INET)
-        bytes = &((struct sockaddr_in *)&peer)->sin_addr;
-    if (!inet_ntop(peer.ss_family, bytes, address, sizeof address))
-        return;
-    set("REMOTE_ADDR", address);
-    set("REMOTE_PORT", number_text(port, ntohs((uint16_t)number)));
+    text[ip_fmt(text, &ip)] = 0;
+    set("REMOTE_ADDR", text);
+    set("REMOTE_PORT", number_text(number, (int)port));
 }
 
 /* The program starts when the handshake is done, and not at all where it is not. */
@@ -229,15 +217,15 @@ static void await_handshake(struct ucspitls *u)
     struct ucspitls_facts facts;
 
     name_client();
-    if (ucspitls_hear(u, deadline_after(deadline_now(), HANDSHAKE), &facts) < 0)
-        _exit(EXIT_OK);   /* postern-tlsio has said why */
-    unsetenv("SSLCTLFD"); /* of whoever was in front: TLS is on, and is not to be asked for again */
+    if (ucspitls_hear(u, deadline_after(deadline_now(), UCSPITLS_PATIENCE), &facts) < 0)
+        _exit(EXIT_OK);         /* postern-tlsio has said why */
+    unsetenv(UCSPITLS_CONTROL); /* of whoever was in front: TLS is on, and is not to be asked for again */
     if (ucspitls_switch(u) < 0)
         die(EXIT_TROUBLE, "channels", "dup2", errno);
-    set("SSL_PROTOCOL", facts.protocol);
-    set("SSL_CIPHER", facts.cipher);
+    set(UCSPITLS_PROTOCOL, facts.protocol);
+    set(UCSPITLS_CIPHER, facts.cipher);
     if (*facts.server_name)
-        set("SSL_TLS_SNI_SERVERNAME", facts.server_name);
+        set(UCSPITLS_SERVER_NAME, facts.server_name);
 }
 
 static _Noreturn void be_program(const struct gate *g, struct channels *c, char **argv)
@@ -377,7 +365,7 @@ int main(int argc, char **argv)
         open_gate(&g, argv + optind);
     if (g.implicit)
         _exit(EXIT_WRONG);
-    unsetenv("SSLCTLFD"); /* whoever set it does not wait for us */
+    unsetenv(UCSPITLS_CONTROL); /* whoever set it does not wait for us */
     become_user(&g);
     become_program(argv + optind);
 }

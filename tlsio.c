@@ -2,6 +2,7 @@
  */
 #include "base/about.h"
 #include "base/await.h"
+#include "net/client.h"
 #include "tls/facts.h"
 #include "tls/tlscheck.h"
 #include "tls/tlsctx.h"
@@ -65,12 +66,8 @@ static int fail(const char *what)
 /* Who the client is, as the server in front says. */
 static void name_client(struct log *l)
 {
-    const char *address = getenv("TCPREMOTEIP"), *port = getenv("TCPREMOTEPORT");
+    const char *port, *address = client_told(&port);
 
-    if (!address) {
-        address = getenv("REMOTE_ADDR");
-        port = getenv("REMOTE_PORT");
-    }
     bool known = address && *address && strlen(address) <= CLIENT_MAX;
     log_common(l, "client", slice_of(known ? address : "unknown"));
     if (port && *port && strspn(port, "0123456789") == strlen(port) && strlen(port) <= PORT_MAX)

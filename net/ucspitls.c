@@ -27,11 +27,11 @@ static int find_descriptor(const char *name)
 
 bool ucspitls_find(struct ucspitls *u)
 {
-    u->control = find_descriptor("SSLCTLFD");
+    u->control = find_descriptor(UCSPITLS_CONTROL);
     if (u->control < 0)
         return false;
-    u->read = find_descriptor("SSLREADFD");
-    u->write = find_descriptor("SSLWRITEFD");
+    u->read = find_descriptor(UCSPITLS_READ);
+    u->write = find_descriptor(UCSPITLS_WRITE);
     if (u->read < 0 || u->write < 0)
         u->control = -1;
     return u->control >= 0;
@@ -64,21 +64,21 @@ static void read_entry(const char *entry, size_t n, struct ucspitls_facts *facts
 {
     size_t at;
 
-    if (is_named(entry, n, "SSL_PROTOCOL", &at))
+    if (is_named(entry, n, UCSPITLS_PROTOCOL, &at))
         keep(facts->protocol, sizeof facts->protocol, entry + at, n - at);
-    else if (is_named(entry, n, "SSL_CIPHER", &at))
+    else if (is_named(entry, n, UCSPITLS_CIPHER, &at))
         keep(facts->cipher, sizeof facts->cipher, entry + at, n - at);
-    else if (is_named(entry, n, "SSL_TLS_SNI_SERVERNAME", &at))
+    else if (is_named(entry, n, UCSPITLS_SERVER_NAME, &at))
         keep(facts->server_name, sizeof facts->server_name, entry + at, n - at);
 }
 
 bool ucspitls_is_on(struct ucspitls_facts *facts)
 {
-    const char *protocol = getenv("SSL_PROTOCOL");
+    const char *protocol = getenv(UCSPITLS_PROTOCOL);
 
     if (!protocol)
         return false;
-    const char *cipher = getenv("SSL_CIPHER"), *name = getenv("SSL_TLS_SNI_SERVERNAME");
+    const char *cipher = getenv(UCSPITLS_CIPHER), *name = getenv(UCSPITLS_SERVER_NAME);
     keep(facts->protocol, sizeof facts->protocol, protocol, strlen(protocol));
     keep(facts->cipher, sizeof facts->cipher, cipher ? cipher : "", cipher ? strlen(cipher) : 0);
     keep(facts->server_name, sizeof facts->server_name, name ? name : "", name ? strlen(name) : 0);

@@ -12,6 +12,19 @@
 
 #include "base/deadline.h"
 
+/* The server gives a client this long for its handshake, and who waits for its end a little longer. */
+#define UCSPITLS_HANDSHAKE (30 * SECOND)
+#define UCSPITLS_PATIENCE (40 * SECOND)
+
+/* The names of what is told: of the descriptors, in the environment; of the handshake, in the answer and in
+ * the environment of a program that has TLS from its start. */
+#define UCSPITLS_CONTROL "SSLCTLFD"
+#define UCSPITLS_READ "SSLREADFD"
+#define UCSPITLS_WRITE "SSLWRITEFD"
+#define UCSPITLS_PROTOCOL "SSL_PROTOCOL"
+#define UCSPITLS_CIPHER "SSL_CIPHER"
+#define UCSPITLS_SERVER_NAME "SSL_TLS_SNI_SERVERNAME"
+
 enum {
     UCSPITLS_NAME = 64,         /* room for the name of a protocol version or a cipher, with its NUL */
     UCSPITLS_HOST = 256,        /* room for a host name, with its NUL */

@@ -1,5 +1,7 @@
 #include "tls/facts.h"
 
+#include "net/ucspitls.h"
+
 #include <string.h>
 
 #include <openssl/x509v3.h>
@@ -66,10 +68,10 @@ size_t facts_make(char out[FACTS_MAX], SSL *ssl)
     struct facts r = {out, 0};
     const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
 
-    put_text(&r, "SSL_PROTOCOL", SSL_get_version(ssl));
-    put_text(&r, "SSL_CIPHER", SSL_get_cipher_name(ssl));
+    put_text(&r, UCSPITLS_PROTOCOL, SSL_get_version(ssl));
+    put_text(&r, UCSPITLS_CIPHER, SSL_get_cipher_name(ssl));
     if (name)
-        put_text(&r, "SSL_TLS_SNI_SERVERNAME", name);
+        put_text(&r, UCSPITLS_SERVER_NAME, name);
     if (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER)
         put_client(&r, ssl);
     out[r.n++] = 0;

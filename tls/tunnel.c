@@ -1,6 +1,7 @@
 #include "tls/tunnel.h"
 
 #include "base/await.h"
+#include "net/ucspitls.h"
 #include "tls/tlserr.h"
 
 #include <errno.h>
@@ -15,7 +16,6 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 
-#define HANDSHAKE (30 * SECOND)
 #define FAREWELL (10 * SECOND) /* for what the application said last; for all, after SIGTERM */
 #define LINGER (2 * SECOND)    /* for the client to read it */
 #define PARTING (SECOND / 5)   /* for an application to end that has nothing more to say */
@@ -118,7 +118,7 @@ static void linger(void)
 
 bool tunnel_handshake(struct tunnel *t)
 {
-    instant until = deadline_after(deadline_now(), HANDSHAKE);
+    instant until = deadline_after(deadline_now(), UCSPITLS_HANDSHAKE);
 
     for (;;) {
         errno = 0;

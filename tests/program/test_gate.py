@@ -298,10 +298,10 @@ class Implicit(unittest.TestCase):
 
     def test_client(self):
         """Where nobody said who is there, the connection does: the program will not have it."""
-        for listen in ("127.0.0.1", "::1"):
+        for listen, told in (("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("::ffff:127.0.0.1", "127.0.0.1")):
             with self.subTest(listen), Wall() as wall:
                 port, env = self.over_tcp(wall, listen, TCPREMOTEIP=None)
-                self.assertEqual((env["REMOTE_ADDR"], env["REMOTE_PORT"]), (listen, port))
+                self.assertEqual((env["REMOTE_ADDR"], env["REMOTE_PORT"]), (told, port))
         for known in ({"TCPREMOTEIP": "192.0.2.7"}, {"TCPREMOTEIP": None, "REMOTE_ADDR": "192.0.2.7"}):
             with self.subTest(known), Wall() as wall:
                 _, env = self.over_tcp(wall, "127.0.0.1", **known)
