@@ -5,6 +5,7 @@
  * the table's first user. */
 #define _GNU_SOURCE /* explicit_bzero, crypt_r */
 #include "base/about.h"
+#include "base/exits.h"
 #include "base/knob.h"
 #include "log/log.h"
 #include "table/table.h"
@@ -19,7 +20,7 @@
 
 extern char **environ;
 
-enum { EXIT_OK = 0, EXIT_NO = 1, EXIT_MISUSED = 2, EXIT_TROUBLE = 111 };
+enum { EXIT_MISUSED = 2 }; /* as the interface has it */
 
 enum { CREDENTIALS_FD = 3, CREDENTIALS = 512 };
 

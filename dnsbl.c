@@ -1,8 +1,10 @@
 /* postern-dnsbl: asks the DNS lists about addresses, and tests the lists themselves. postern-dnsbl(8) is its
  * manual. */
 #include "base/about.h"
+#include "base/exits.h"
 #include "base/knob.h"
 #include "dns/dnsbl.h"
+#include "log/complaint.h"
 #include "log/log.h"
 #include "base/replace.h"
 #include "table/tinycdb.h"
@@ -16,8 +18,6 @@
 #include <case.h>
 
 extern char **environ;
-
-enum { EXIT_OK = 0, EXIT_NO = 1, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
 
 struct settings {
     struct dnslists white, black;
@@ -42,18 +42,9 @@ static const struct knob knobs[] = {
     KNOB_SECONDS("DNSBL_TIMEOUT", FIELD(patience), 5, 0, 60),
 };
 
-static void complain(void *context, const char *name, const char *value, const char *why)
-{
-    char quoted[2 + 4 * LOG_VALUE + 4];
-    size_t n = value ? log_in_quotes(quoted, sizeof quoted, slice_of(value)) : 0;
-
-    (void)context;
-    fprintf(stderr, "postern-dnsbl: %s: %.*s%s%s\n", name, (int)n, quoted, value ? " is " : "", why);
-}
-
 static bool load(struct settings *s)
 {
-    if (knob_load(knobs, sizeof knobs / sizeof *knobs, s, environ, complain, NULL))
+    if (knob_load(knobs, sizeof knobs / sizeof *knobs, s, environ, complaint_tell, "postern-dnsbl"))
         return false;
     if (s->white.n || s->black.n)
         return true;

@@ -5,6 +5,7 @@
  * Then it becomes postern-tlsio. */
 #define _DEFAULT_SOURCE /* vfork */
 #include "base/about.h"
+#include "base/exits.h"
 #include "base/user.h"
 #include "log/log.h"
 #include "net/client.h"
@@ -18,8 +19,6 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-enum { EXIT_OK = 0, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
 
 /* Room for the usual environment, and for what we add to it. All is kept small: a page of memory in each
  * session. */

@@ -2,6 +2,7 @@
  */
 #include "base/about.h"
 #include "base/await.h"
+#include "base/exits.h"
 #include "net/client.h"
 #include "tls/facts.h"
 #include "tls/tlscheck.h"
@@ -18,8 +19,6 @@
 #include <unistd.h>
 
 extern char **environ;
-
-enum { EXIT_OK = 0, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
 
 enum { CLIENT_MAX = 64, PORT_MAX = 5 };
 

@@ -1,9 +1,9 @@
 #include "base/about.h"
 
+#include "base/exits.h"
+
 #include <stdio.h>
 #include <string.h>
-
-enum { EXIT_OK = 0, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
 
 int about_asked(int argc, char *const *argv, const char *usage)
 {

@@ -1,6 +1,7 @@
 #include "base/replace.h"
 
 #include "base/digits.h"
+#include "base/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,9 +42,7 @@ static int sync_folder(struct replace *r)
     if (fd < 0)
         return -1;
     int failed = fsync(fd);
-    int saved = errno;
-    close(fd);
-    errno = saved;
+    fd_close(fd);
     return failed;
 }
 

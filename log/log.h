@@ -16,6 +16,8 @@
 
 enum { LOG_LINE = 1408, LOG_VALUE = 256, LOG_PREFIX = 128 };
 
+enum { LOG_QUOTED = 2 + 4 * LOG_VALUE + 4 }; /* room for a value that log_quote or log_in_quotes writes */
+
 /* Of a bounded log: octets for nothing, then so many for each octet heard; a line counts LOG_STAMP more than
  * it has, for who puts the time in front. */
 enum { LOG_FREE = 60 * 1024, LOG_FACTOR = 4, LOG_STAMP = 32 };

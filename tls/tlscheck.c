@@ -2,6 +2,8 @@
 #include "tls/tlscheck.h"
 
 #include "base/about.h"
+#include "base/exits.h"
+#include "log/complaint.h"
 #include "log/log.h"
 #include "tls/tlsctx.h"
 
@@ -13,25 +15,14 @@
 
 #include <openssl/x509v3.h>
 
-enum { EXIT_OK = 0, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
-
-enum { QUOTED = 2 + 4 * LOG_VALUE + 4, NAMES = LOG_VALUE + 1 };
+enum { NAMES = LOG_VALUE + 1 };
 
 static void complain(void *context, const char *step, const char *object, const char *why)
 {
-    char quoted[QUOTED];
+    char quoted[LOG_QUOTED];
     size_t n = log_quote(quoted, sizeof quoted, slice_of(object));
 
     fprintf(stderr, "postern-tlsio: %s: %.*s: %s\n", step, (int)n, quoted, why);
-    ++*(int *)context;
-}
-
-static void complain_of_knob(void *context, const char *name, const char *value, const char *why)
-{
-    char quoted[QUOTED];
-    size_t n = value ? log_in_quotes(quoted, sizeof quoted, slice_of(value)) : 0;
-
-    fprintf(stderr, "postern-tlsio: config: %s: %.*s%s%s\n", name, (int)n, quoted, value ? " is " : "", why);
     ++*(int *)context;
 }
 
@@ -46,7 +37,7 @@ static void print_knob(void *context, const char *name, const char *value)
 
 static void print_pair(const char *key, struct slice value)
 {
-    char quoted[QUOTED];
+    char quoted[LOG_QUOTED];
     size_t n = log_quote(quoted, sizeof quoted, value);
 
     printf(" %s=%.*s", key, (int)n, quoted);
@@ -166,7 +157,7 @@ int tlscheck(char *const *environment)
     struct tlsctx t;
     int bad = 0;
 
-    if (tlsconf_load(&conf, environment, complain_of_knob, &bad))
+    if (tlsconf_load(&conf, environment, complaint_tell, "postern-tlsio: config"))
         return EXIT_WRONG;
     printf("# postern " ABOUT_VERSION "\n");
     tlsconf_each(&conf, print_knob, NULL);
