@@ -35,14 +35,13 @@ struct config {
     const char *spool;                            /* a Maildir; NULL: not set */
     const char *qmailqueue;                       /* a program; NULL: not set */
     bool discard, verbose;
-    unsigned barelf, earlytalk;       /* enum bare_lf, enum early_talk */
-    uint64_t databytes;               /* 0: no limit, as for all limits below */
-    int64_t timeout, session_timeout; /* nanoseconds */
-    uint64_t minrate;                 /* bytes per second */
+    unsigned barelf, earlytalk, ucspitls; /* enum bare_lf, enum early_talk, enum tls_use */
+    uint64_t databytes;                   /* 0: no limit, as for all limits below */
+    int64_t timeout, session_timeout;     /* nanoseconds */
+    uint64_t minrate;                     /* bytes per second */
     uint64_t maxerrors, maxnoops, maxvrfys, maxrcpts, maxmsgs, maxhops;
     int64_t greetdelay, errordelay, tarpitdelay; /* nanoseconds */
     uint64_t tarpitcount;                        /* recipients; 0: never */
-    unsigned ucspitls;                           /* enum tls_use */
     const char *checkpassword;                   /* a program; NULL: not set */
     uint64_t maxauths;
     bool auth_insecure, auth_required;
@@ -51,8 +50,8 @@ struct config {
     uint64_t dnsbl_threshold;
     int64_t dnsbl_timeout; /* nanoseconds */
     unsigned dnsbl_action; /* enum dnsbl_action */
-    const char *refuse;    /* the reply; NULL: not set */
     enum stage refuse_stage;
+    const char *refuse; /* the reply; NULL: not set */
     struct config_buffer *buffer;
 };
 
