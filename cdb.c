@@ -4,6 +4,7 @@
  * Every line is checked before anything is replaced: the target is the old file, or the whole new one. */
 #define _XOPEN_SOURCE 700 /* SIGXFSZ */
 #include "base/about.h"
+#include "base/exits.h"
 #include "table/cdbmake.h"
 #include "table/entry.h"
 #include "base/lines.h"
@@ -19,8 +20,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-enum { EXIT_OK = 0, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
 
 static_assert(ENTRY_KEY - CDBMAKE_KEY <= 0, "the longest key");
 

@@ -1,5 +1,6 @@
 /* postern-smtpd: one SMTP session on descriptors 0 and 1. postern-smtpd(8) is its manual. */
 #include "base/about.h"
+#include "base/exits.h"
 #include "smtp/explain.h"
 #include "smtp/serve.h"
 
@@ -7,8 +8,6 @@
 #include <unistd.h>
 
 extern char **environ;
-
-enum { EXIT_OK = 0, EXIT_WRONG = 100 };
 
 /* All there is: nothing in this program is ever allocated. A common symbol is placed behind the variables
  * of the C library, which are few: so its front part shares their page. */

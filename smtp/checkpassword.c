@@ -3,14 +3,14 @@
 
 #include "base/await.h"
 #include "base/child.h"
+#include "base/exits.h"
+#include "base/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-enum { EXIT_WRONG = 1 }; /* as the interface has it */
 
 #define STOP_GRACE (2 * SECOND) /* for its verdict, when we are to end */
 
@@ -59,7 +59,7 @@ static enum checkpassword_result judge(struct child *c, instant until, int *exit
     errno = 0;
     if (WEXITSTATUS(status) == 0)
         return CHECKPASSWORD_RIGHT;
-    if (WEXITSTATUS(status) == EXIT_WRONG)
+    if (WEXITSTATUS(status) == EXIT_NO) /* the same in this interface */
         return CHECKPASSWORD_WRONG;
     *exit_code = WEXITSTATUS(status);
     return CHECKPASSWORD_TROUBLE;
@@ -83,8 +83,6 @@ enum checkpassword_result checkpassword_ask(const char *program, struct slice us
     explicit_bzero(question, sizeof question);
     close(ends[1]);
     int r = written == (ssize_t)n ? start(&c, program, ends[0]) : -1;
-    int saved = errno;
-    close(ends[0]);
-    errno = saved;
+    fd_close(ends[0]);
     return r < 0 ? CHECKPASSWORD_TROUBLE : judge(&c, until, exit_code);
 }

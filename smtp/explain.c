@@ -1,7 +1,9 @@
 #include "smtp/explain.h"
 
 #include "base/about.h"
+#include "base/exits.h"
 #include "base/spelling.h"
+#include "log/complaint.h"
 #include "smtp/door.h"
 #include "smtp/listed.h"
 
@@ -9,18 +11,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { EXIT_OK = 0, EXIT_WRONG = 100, EXIT_TROUBLE = 111 };
-
-enum { QUOTED = 2 + 4 * LOG_VALUE + 4, NAME = 64 };
-
-static void complain(void *context, const char *name, const char *value, const char *why)
-{
-    char quoted[QUOTED];
-    size_t n = value ? log_in_quotes(quoted, sizeof quoted, slice_of(value)) : 0;
-    (void)context;
-
-    dprintf(2, "postern-smtpd: %s: %.*s%s%s\n", name, (int)n, quoted, value ? " is " : "", why);
-}
+enum { NAME = 64 };
 
 static void warn(const char *name, const char *why)
 {
@@ -174,7 +165,7 @@ int explain_settings(struct session *s, char *const *environment)
 {
     bool lost = false;
 
-    int bad = config_load(&s->config, &s->config_buffer, environment, complain, NULL);
+    int bad = config_load(&s->config, &s->config_buffer, environment, complaint_tell, "postern-smtpd");
     for (char *const *variable = environment; *variable; variable++)
         check_name(&s->config, *variable);
     if (bad)
@@ -218,7 +209,7 @@ int explain_door(struct session *s, char *const *environment, char *const argume
     struct visit v = {.sender = &sender, .recipient = &recipient};
 
     log_init(&s->log, &s->log_buffer, 2);
-    if (config_load(&s->config, &s->config_buffer, environment, complain, NULL))
+    if (config_load(&s->config, &s->config_buffer, environment, complaint_tell, "postern-smtpd"))
         return EXIT_WRONG;
     if (!client_is(&s->client, slice_of(arguments[0])))
         return wrong("no IP address", arguments[0]);

@@ -2,9 +2,6 @@
 
 #include <errno.h>
 
-/* A little more than a gate gives the client for its handshake. */
-#define HANDSHAKE (40 * SECOND)
-
 bool starttls_is_offered(const struct session *s)
 {
     return !s->tls && s->config.ucspitls != TLS_NEVER && s->ucspitls.control >= 0;
@@ -30,7 +27,7 @@ void starttls_log(struct session *s)
 /* From here on the connection belongs to TLS: nothing more may be said in plain text. */
 static void give_up(struct session *s)
 {
-    session_log_trouble(s, "tls", "SSLCTLFD", errno, 0);
+    session_log_trouble(s, "tls", UCSPITLS_CONTROL, errno, 0);
     s->wire.end = WIRE_LOST;
     s->ended = "handshake";
     s->closing = true;
@@ -44,12 +41,12 @@ const struct reply *starttls_command(struct session *s, struct slice argument)
     if (wire_is_ahead(&s->wire)) /* it was said before TLS, and would be obeyed as if behind it */
         return &reply_injection;
     if (!ucspitls_is_alive(&s->ucspitls)) {
-        session_log_trouble(s, "tls", "SSLCTLFD", EPIPE, 0);
+        session_log_trouble(s, "tls", UCSPITLS_CONTROL, EPIPE, 0);
         return &reply_tls_trouble;
     }
     session_reply(s, &reply_tls_ready);
     wire_flush(&s->wire);
-    instant until = deadline_earlier(deadline_after(deadline_now(), HANDSHAKE), s->wire.limit);
+    instant until = deadline_earlier(deadline_after(deadline_now(), UCSPITLS_PATIENCE), s->wire.limit);
     if (s->wire.end == WIRE_LOST)
         return NULL;
     if (ucspitls_start(&s->ucspitls, until, &s->tls_facts) < 0 || ucspitls_switch(&s->ucspitls) < 0) {

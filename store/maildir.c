@@ -1,6 +1,8 @@
 #define _XOPEN_SOURCE 700 /* S_ISVTX */
 #include "store/maildir.h"
 
+#include "base/fd.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -33,18 +35,10 @@ void maildir_init(struct maildir *m)
     m->tmp = m->fresh = -1;
 }
 
-static void close_keeping_errno(int fd)
-{
-    int saved = errno;
-    if (fd >= 0)
-        close(fd);
-    errno = saved;
-}
-
 void maildir_close(struct maildir *m)
 {
-    close_keeping_errno(m->tmp);
-    close_keeping_errno(m->fresh);
+    fd_close(m->tmp);
+    fd_close(m->fresh);
     m->tmp = m->fresh = -1;
 }
 
@@ -67,12 +61,12 @@ static int make_folders(const char *path)
         if (!n)
             continue;
         int next = make_folder(at, name, 0700) < 0 ? -1 : openat(at, name, OPEN_DIR);
-        close_keeping_errno(at);
+        fd_close(at);
         at = next;
     }
     if (at < 0 || (!make_folder(at, "cur", 0700) && !make_folder(at, "new", 0700 | MARK)))
         return at;
-    close_keeping_errno(at);
+    fd_close(at);
     return -1;
 }
 
@@ -95,10 +89,10 @@ static int sync_upwards(int folder)
             top = is_same(at, above);
         else
             top = above == -1 && errno == EACCES ? 1 : -1;
-        close_keeping_errno(at);
+        fd_close(at);
         at = above;
     }
-    close_keeping_errno(at);
+    fd_close(at);
     return top > 0 ? 0 : -1;
 }
 
@@ -111,7 +105,7 @@ static void take_mark_away(int folder)
 
     if (fd >= 0 && !fstat(fd, &st) && is_marked(&st))
         fchmod(fd, st.st_mode & 07777 & ~(mode_t)MARK);
-    close_keeping_errno(fd);
+    fd_close(fd);
 }
 
 static int make_maildir(const char *path)
@@ -123,7 +117,7 @@ static int make_maildir(const char *path)
     int r = sync_upwards(folder) < 0 || make_folder(folder, "tmp", 0700) < 0 ? -1 : 0;
     if (!r)
         take_mark_away(folder);
-    close_keeping_errno(folder);
+    fd_close(folder);
     return r;
 }
 

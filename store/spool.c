@@ -2,6 +2,7 @@
 
 #include "base/deadline.h"
 #include "base/digits.h"
+#include "base/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -160,8 +161,8 @@ static void let_go(struct spool_copy *copy)
 {
     if (copy->held.fresh < 0)
         return;
-    close(copy->held.tmp);
-    close(copy->held.fresh);
+    fd_close(copy->held.tmp);
+    fd_close(copy->held.fresh);
     copy->held.tmp = copy->held.fresh = -1;
 }
 
@@ -192,9 +193,7 @@ static int prepare_copy(const struct spool *s, struct spool_copy *copies, size_t
     }
     if ((!copy->header.n && link_copy(s, copy)) || !write_copy(s, copy))
         return 0;
-    int saved = errno;
     let_go(copy);
-    errno = saved;
     return -1;
 }
 

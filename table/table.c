@@ -1,5 +1,6 @@
 #include "table/table.h"
 
+#include "base/fd.h"
 #include "table/tinycdb.h"
 
 #include <errno.h>
@@ -68,10 +69,8 @@ static int open_table(struct table *t)
         else if (!read_at(t, t->buffer->toc, sizeof t->buffer->toc, 0) && !check_toc(t, (uint64_t)st.st_size))
             return 0;
     }
-    int saved = errno;
-    close(t->fd);
+    fd_close(t->fd);
     t->fd = -1;
-    errno = saved;
     return -1;
 }
 
