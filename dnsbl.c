@@ -3,7 +3,7 @@
 #include "base/about.h"
 #include "base/exits.h"
 #include "base/knob.h"
-#include "dns/dnsbl.h"
+#include "dns/survey.h"
 #include "log/complaint.h"
 #include "log/log.h"
 #include "base/replace.h"

@@ -5,7 +5,7 @@
 #include "net/client.h"
 #include "smtp/config.h"
 #include "store/delivery.h"
-#include "dns/dnsbl.h"
+#include "dns/survey.h"
 #include "log/log.h"
 #include "smtp/reply.h"
 #include "table/table.h"

@@ -1,11 +1,11 @@
-/* dnsbl: DNS lists asked about a client, all at once (RFC 5782). The only room that includes <dns.h>.
+/* survey: DNS lists asked about a client, all at once (RFC 5782). The only room that includes <dns.h>.
  *
  * White lists let a client pass all others. The rest add their weights up to a score. Who asks runs the
  * poll(2) loop: dnsbl_prepare, poll, dnsbl_take, until the verdict is known, or until nothing is out any
  * more. Trouble - silence, a resolver that fails, a list's error code - is "not listed", and told for each
  * list. */
-#ifndef POSTERN_DNSBL_H
-#define POSTERN_DNSBL_H
+#ifndef POSTERN_SURVEY_H
+#define POSTERN_SURVEY_H
 
 #include <poll.h>
 #include <stdint.h>

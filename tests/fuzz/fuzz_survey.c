@@ -9,7 +9,7 @@
 
 #include <socket.h>
 
-#include "dns/dnsbl.h"
+#include "dns/survey.h"
 
 /* Sockets: <dns.h> holds one end, we the other ------------------------------------------------------- */
 

@@ -1,4 +1,4 @@
-#include "dns/dnsbl.h"
+#include "dns/survey.h"
 
 #include <errno.h>
 #include <stdlib.h>

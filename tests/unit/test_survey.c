@@ -1,6 +1,6 @@
 /* The room without a network: the sockets that <dns.h> opens are ends of socket pairs, and we hold the
  * others. */
-#include "dns/dnsbl.h"
+#include "dns/survey.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
@@ -778,4 +778,4 @@ static void tests(TCase *t)
     tcase_add_test(t, text_in_vain);
 }
 
-UNIT("dnsbl", tests)
+UNIT("survey", tests)
