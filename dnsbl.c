@@ -3,19 +3,18 @@
 #include "base/about.h"
 #include "base/exits.h"
 #include "base/knob.h"
+#include "dns/health.h"
 #include "dns/survey.h"
+#include "dns/verdict.h"
 #include "log/complaint.h"
 #include "log/log.h"
-#include "base/replace.h"
-#include "table/tinycdb.h"
+#include "table/sick.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#include <case.h>
 
 extern char **environ;
 
@@ -53,90 +52,95 @@ static bool load(struct settings *s)
 }
 
 /* Until nothing is out any more. */
-static void wait_for(struct dnsbl *d)
+static void wait_for(struct survey *survey)
 {
-    struct pollfd fds[DNSBL_FDS];
+    struct pollfd fds[SURVEY_FDS];
     instant until = INT64_MAX;
     size_t n;
 
-    while ((n = dnsbl_prepare(d, fds, &until))) {
+    while ((n = survey_prepare(survey, fds, &until))) {
         poll(fds, (nfds_t)n, deadline_left_ms(until, deadline_now()));
-        dnsbl_take(d, fds, n);
+        survey_take(survey, fds, n);
         until = INT64_MAX;
     }
 }
 
 /* Some list said something; else the fault is rather with the resolver than with the lists. */
-static bool has_answer(const struct dnsbl *d)
+static bool has_answer(const struct findings *all)
 {
-    for (size_t i = 0; i < d->n; i++)
-        if (d->item[i].state != DNSBL_FAILED && d->item[i].state != DNSBL_TIMEOUT)
+    for (size_t i = 0; i < all->n; i++)
+        if (all->finding[i].state != FINDING_FAILED && all->finding[i].state != FINDING_TIMEOUT)
             return true;
-    return !d->n;
+    return !all->n;
 }
 
 /* Addresses ------------------------------------------------------------------------------------------ */
 
-static void print_item(const char *client, const struct dnsbl_item *item)
+static void print_finding(const char *client, const struct finding *f)
 {
-    const unsigned char *a = item->answer;
-    const struct slice zone = item->list->zone, filter = item->list->filter;
-    long long ms = item->took / (SECOND / 1000);
+    const unsigned char *a = f->answer;
+    const struct slice zone = f->list->zone, filter = f->list->filter;
+    long long ms = f->took / (SECOND / 1000);
 
-    printf("client=%s set=%s list=%.*s", client, item->is_white ? "RWL" : "DNSBL", (int)zone.n, zone.p);
+    printf("client=%s set=%s list=%.*s", client, f->is_white ? "RWL" : "DNSBL", (int)zone.n, zone.p);
     if (filter.n)
         printf(" filter=%.*s", (int)filter.n, filter.p);
-    printf(" result=%s", dnsbl_word(item->state));
+    printf(" result=%s", finding_word(f->state));
     if (a[0] | a[1] | a[2] | a[3])
         printf(" answer=%d.%d.%d.%d", a[0], a[1], a[2], a[3]);
-    if (!item->is_white)
-        printf(" weight=%d", item->list->weight);
+    if (!f->is_white)
+        printf(" weight=%d", f->list->weight);
     printf(" took=%lld.%03lld\n", ms / 1000, ms % 1000);
 }
 
-static void print_verdict(struct dnsbl *d, const char *client)
+/* Where a list decided, it is asked for its text first. */
+static void print_verdict(struct survey *survey, const char *client)
 {
-    static const char *const words[] = {[DNSBL_OPEN] = "open",
-                                        [DNSBL_CLEAN] = "clean",
-                                        [DNSBL_LISTED] = "listed",
-                                        [DNSBL_WELCOME] = "welcome"};
-    int decider = dnsbl_decider(d);
+    static const char *const words[] = {[VERDICT_OPEN] = "open",
+                                        [VERDICT_CLEAN] = "clean",
+                                        [VERDICT_LISTED] = "listed",
+                                        [VERDICT_WELCOME] = "welcome"};
+    const struct findings *all = survey->findings;
+    int decider = verdict_decider(all);
     struct slice text = {"", 0};
 
-    printf("client=%s verdict=%s", client, words[dnsbl_verdict(d)]);
-    if (d->n)
-        printf(" score=%d threshold=%d", dnsbl_score(d), d->threshold);
+    printf("client=%s verdict=%s", client, words[verdict_of(all)]);
+    if (all->n)
+        printf(" score=%d threshold=%d", verdict_score(all), all->threshold);
     else
         printf(" reason=private");
     if (decider >= 0) {
-        const struct slice zone = d->item[decider].list->zone;
+        const struct slice zone = all->finding[decider].list->zone;
         printf(" list=%.*s", (int)zone.n, zone.p);
-        dnsbl_ask_text(d, (size_t)decider);
-        wait_for(d);
-        dnsbl_text(d, &text);
+        survey_ask_text(survey, (size_t)decider);
+        wait_for(survey);
+        survey_text(survey, &text);
     }
     if (text.n) {
-        char quoted[4 * DNSBL_TEXT + 8];
+        char quoted[4 * SURVEY_TEXT + 8];
         printf(" text=%.*s", (int)log_quote(quoted, sizeof quoted, text), quoted);
     }
     putchar('\n');
 }
 
-static int ask_about(struct dnsbl *d, const struct settings *s, const struct ip *ip)
+static int ask_about(const struct settings *s, const struct ip *ip)
 {
+    static struct survey survey;
+    static struct findings all;
     char client[IP_FMT + 1];
 
     client[ip_fmt(client, ip)] = 0;
-    dnsbl_begin(d, &s->white, &s->black, ip, (int)s->threshold, deadline_after(deadline_now(), s->patience));
-    wait_for(d);
-    for (size_t i = 0; i < d->n; i++)
-        print_item(client, &d->item[i]);
-    print_verdict(d, client);
-    dnsbl_end(d);
-    return !has_answer(d) ? EXIT_TROUBLE : dnsbl_verdict(d) == DNSBL_LISTED ? EXIT_NO : EXIT_OK;
+    finding_gather(&all, &s->white, &s->black, (int)s->threshold);
+    survey_begin(&survey, &all, ip, deadline_after(deadline_now(), s->patience));
+    wait_for(&survey);
+    for (size_t i = 0; i < all.n; i++)
+        print_finding(client, &all.finding[i]);
+    print_verdict(&survey, client);
+    survey_end(&survey);
+    return !has_answer(&all) ? EXIT_TROUBLE : verdict_of(&all) == VERDICT_LISTED ? EXIT_NO : EXIT_OK;
 }
 
-static int ask_about_all(struct dnsbl *d, const struct settings *s, char **addresses)
+static int ask_about_all(const struct settings *s, char **addresses)
 {
     struct ip ip;
     int code = EXIT_OK;
@@ -148,7 +152,7 @@ static int ask_about_all(struct dnsbl *d, const struct settings *s, char **addre
         }
     for (char **p = addresses; *p; p++) {
         ip_scan(slice_of(*p), &ip);
-        int one = ask_about(d, s, &ip);
+        int one = ask_about(s, &ip);
         if (one > code)
             code = one;
     }
@@ -157,114 +161,79 @@ static int ask_about_all(struct dnsbl *d, const struct settings *s, char **addre
 
 /* Lists ---------------------------------------------------------------------------------------------- */
 
-/* What a list must have, and must not (RFC 5782 5). */
-enum { LISTED, UNLISTED, LISTED6, UNLISTED6, PROBES };
-
-struct trial {
-    struct dnslists white, black;
-    enum dnsbl_state state[PROBES][DNSBL_ITEMS];
-};
-
-static void probe(struct dnsbl *d, struct trial *t, const struct settings *s, unsigned number)
+static void probe(struct findings *all, struct health *health, enum health_probe number,
+                  const struct settings *s)
 {
-    static const char *const addresses[] = {"127.0.0.2", "127.0.0.1"};
+    static struct survey survey;
     char name[IP_REVERSED];
-    struct ip ip;
 
-    ip_scan(slice_of(addresses[number % 2]), &ip);
-    size_t n = number < LISTED6 ? ip_reversed(name, &ip) : ip_nibbles(name, &ip);
-    dnsbl_ask(d, &t->white, &t->black, (struct slice){name, n}, 1,
-              deadline_after(deadline_now(), s->patience));
-    wait_for(d);
-    for (size_t i = 0; i < d->n; i++)
-        t->state[number][i] = d->item[i].state;
-    dnsbl_end(d);
+    finding_gather(all, &s->white, &s->black, s->threshold);
+    survey_ask(&survey, all, (struct slice){name, health_name(name, number)},
+               deadline_after(deadline_now(), s->patience));
+    wait_for(&survey);
+    survey_end(&survey);
+    for (size_t i = 0; i < all->n; i++)
+        health[i].said[number] = all->finding[i].state;
 }
 
-/* Why list i must not be used; NULL: it may. */
-static const char *fault_of(const struct trial *t, size_t i)
+static void print_health(struct slice zone, const struct health *h)
 {
-    if (t->state[UNLISTED][i] == DNSBL_HIT || t->state[UNLISTED6][i] == DNSBL_HIT)
-        return "world";
-    for (int k = LISTED; k <= UNLISTED; k++)
-        if (t->state[k][i] != DNSBL_HIT && t->state[k][i] != DNSBL_MISS)
-            return dnsbl_word(t->state[k][i]);
-    return t->state[LISTED][i] == DNSBL_HIT ? NULL : "unlisted";
-}
+    const char *fault = health_fault(h);
 
-static void print_fault(const struct trial *t, size_t i, struct slice zone, const char *fault)
-{
     printf("list=%.*s use=%s", (int)zone.n, zone.p, fault ? "no" : "yes");
     if (fault)
         printf(" reason=%s\n", fault);
     else
-        printf(" ipv6=%s\n", t->state[LISTED6][i] == DNSBL_HIT ? "yes" : "no");
+        printf(" ipv6=%s\n", health_has_ip6(h) ? "yes" : "no");
 }
 
-/* The lists that must not be used, as a table: the zone in lower case, and why. */
-static int write_table(const struct dnsbl *d, const struct trial *t, struct replace *file)
+/* The lists that must not be used, as a table. */
+static int write_table(struct sick *table, const struct findings *all, const struct health *health,
+                       const char *path)
 {
-    struct cdb_make cdb;
-    char key[DNSLIST_ZONE];
-
-    if (cdb_make_start(&cdb, file->fd) < 0)
+    if (sick_begin(table, path) < 0)
         return -1;
-    for (size_t i = 0; i < d->n; i++) {
-        const struct slice zone = d->item[i].list->zone;
-        const char *fault = fault_of(t, i);
-        if (!fault || d->item[i].asked_by != i)
-            continue;
-        memcpy(key, zone.p, zone.n);
-        case_lowerb(key, zone.n);
-        if (cdb_make_add(&cdb, key, (unsigned)zone.n, fault, (unsigned)strlen(fault)) < 0)
+    for (size_t i = 0; i < all->n; i++) {
+        const char *fault = health_fault(&health[i]);
+        if (fault && all->finding[i].asked_by == i && sick_add(table, all->finding[i].list->zone, fault) < 0)
             return -1;
     }
-    if (cdb_make_add(&cdb, "", 0, "lists", 5) < 0) /* see table_is() */
-        return -1;
-    return cdb_make_finish(&cdb) < 0 ? -1 : replace_commit(file);
+    return sick_commit(table);
 }
 
-static bool save(const struct dnsbl *d, const struct trial *t, const char *path)
+static bool save(const struct findings *all, const struct health *health, const char *path)
 {
-    struct replace file;
+    static struct sick table;
 
-    if (replace_begin(&file, path, 0644) == 0 && write_table(d, t, &file) == 0)
+    if (write_table(&table, all, health, path) == 0)
         return true;
-    fprintf(stderr, "postern-dnsbl: %s: %s\n", file.at, strerror(errno));
-    replace_abandon(&file);
+    fprintf(stderr, "postern-dnsbl: %s: %s\n", table.file.at, strerror(errno));
+    sick_abandon(&table);
     return false;
 }
 
-static void drop_filters(struct dnslists *set)
-{
-    for (size_t i = 0; i < set->n; i++)
-        set->list[i].filter.n = 0;
-}
-
 /* `path` of the table to write, NULL: none. */
-static int test_lists(struct dnsbl *d, const struct settings *s, const char *path)
+static int test_lists(struct settings *s, const char *path)
 {
-    static struct trial t;
+    static struct findings all;
+    static struct health health[FINDING_MAX];
     bool all_good = true;
 
-    t.white = s->white;
-    t.black = s->black;
-    drop_filters(&t.white);
-    drop_filters(&t.black);
-    for (unsigned i = 0; i < PROBES; i++) {
-        probe(d, &t, s, i);
-        if (i == LISTED && !has_answer(d)) {
+    health_drop_filters(&s->white);
+    health_drop_filters(&s->black);
+    for (int i = 0; i < HEALTH_PROBES; i++) {
+        probe(&all, health, (enum health_probe)i, s);
+        if (i == HEALTH_LISTED && !has_answer(&all)) {
             fprintf(stderr, "postern-dnsbl: no list answers\n");
             return EXIT_TROUBLE;
         }
     }
-    for (size_t i = 0; i < d->n; i++) {
-        const char *fault = fault_of(&t, i);
-        all_good &= !fault;
-        if (d->item[i].asked_by == i)
-            print_fault(&t, i, d->item[i].list->zone, fault);
+    for (size_t i = 0; i < all.n; i++) {
+        all_good &= !health_fault(&health[i]);
+        if (all.finding[i].asked_by == i)
+            print_health(all.finding[i].list->zone, &health[i]);
     }
-    if (path && !save(d, &t, path))
+    if (path && !save(&all, health, path))
         return EXIT_TROUBLE;
     return all_good ? EXIT_OK : EXIT_NO;
 }
@@ -274,7 +243,6 @@ static const char usage[] =
 
 int main(int argc, char **argv)
 {
-    static struct dnsbl d;
     static struct settings s;
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     const char *path = NULL;
@@ -295,7 +263,7 @@ int main(int argc, char **argv)
     sigaction(SIGPIPE, &ignore, NULL);
     if (!load(&s))
         return EXIT_WRONG;
-    code = test ? test_lists(&d, &s, path) : ask_about_all(&d, &s, argv + optind);
+    code = test ? test_lists(&s, path) : ask_about_all(&s, argv + optind);
     if (fflush(stdout) || ferror(stdout)) {
         fprintf(stderr, "postern-dnsbl: output: %s\n", strerror(errno));
         return EXIT_TROUBLE;

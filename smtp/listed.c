@@ -1,5 +1,8 @@
 #include "smtp/listed.h"
 
+#include "dns/verdict.h"
+#include "table/sick.h"
+
 #include <errno.h>
 
 #include <case.h>
@@ -9,13 +12,13 @@
 
 static bool is_open(const struct session *s)
 {
-    return s->lists_asked && dnsbl_verdict(&s->listed.dnsbl) == DNSBL_OPEN;
+    return s->lists_asked && verdict_of(&s->listed.findings) == VERDICT_OPEN;
 }
 
 /* A white list alone can change nothing for a client that no other list has. */
 static bool is_undecided(const struct session *s)
 {
-    return is_open(s) && dnsbl_may_be_listed(&s->listed.dnsbl);
+    return is_open(s) && verdict_may_be_listed(&s->listed.findings);
 }
 
 /* What a list is called before others: its zone may hold a key. DNSBL_SHOW has pairs zone=name. */
@@ -37,15 +40,10 @@ static struct slice shown_name(const struct session *s, struct slice zone)
 static void leave_out_sick(struct session *s, struct dnslists *set)
 {
     struct table *sick = &s->listed.sick;
-    char key[DNSLIST_ZONE];
-    struct slice value;
     size_t kept = 0;
 
     for (size_t i = 0; i < set->n; i++) {
-        size_t n = set->list[i].zone.n;
-        memcpy(key, set->list[i].zone.p, n);
-        case_lowerb(key, n);
-        int r = sick->path ? table_find(sick, (struct slice){key, n}, &value) : 0;
+        int r = sick->path ? sick_find(sick, set->list[i].zone) : 0;
         if (r < 0) {
             session_log_lookup(s, sick, errno);
             sick->path = NULL; /* once is enough */
@@ -75,24 +73,25 @@ void listed_begin(struct session *s)
     table_init(&l->sick, c->dnsbl_sick, &s->table_buffer[3]);
     read_set(s, c->rwl, &l->white);
     read_set(s, c->dnsbl, &l->black);
-    dnsbl_begin(&l->dnsbl, &l->white, &l->black, s->client.known ? &s->client.ip : NULL,
-                (int)c->dnsbl_threshold, deadline_after(deadline_now(), c->dnsbl_timeout));
+    finding_gather(&l->findings, &l->white, &l->black, (int)c->dnsbl_threshold);
+    survey_begin(&l->survey, &l->findings, s->client.known ? &s->client.ip : NULL,
+                 deadline_after(deadline_now(), c->dnsbl_timeout));
     s->lists_asked = true;
 }
 
 /* Takes answers until the verdict is known: WIRE_OTHER, or until something else ends the pause. */
 static enum wire_pause take_answers(struct session *s, instant until, enum wire_watch watch)
 {
-    struct dnsbl *d = &s->listed.dnsbl;
+    struct survey *d = &s->listed.survey;
     struct pollfd *fds = s->listed.fds;
 
     while (is_open(s)) {
         instant next = until;
-        size_t n = dnsbl_prepare(d, fds + 1, &next);
+        size_t n = survey_prepare(d, fds + 1, &next);
         enum wire_pause p = wire_pause_with(&s->wire, next, watch, fds, n);
         if (p == WIRE_TALK || p == WIRE_GONE)
             return p;
-        dnsbl_take(d, fds + 1, n);
+        survey_take(d, fds + 1, n);
         if (p == WIRE_DUE && until <= next)
             return p;
     }
@@ -103,7 +102,7 @@ enum wire_pause listed_pause(struct session *s, instant until, enum wire_watch w
 {
     enum wire_pause p = take_answers(s, until, watch);
 
-    if (p != WIRE_OTHER || (s->lists_asked && dnsbl_verdict(&s->listed.dnsbl) == DNSBL_WELCOME))
+    if (p != WIRE_OTHER || (s->lists_asked && verdict_of(&s->listed.findings) == VERDICT_WELCOME))
         return p;
     return wire_pause(&s->wire, until, watch);
 }
@@ -116,7 +115,7 @@ enum wire_pause listed_listen(struct session *s)
 }
 
 /* Dotted, as in 127.0.0.4. */
-static size_t put_answer(char *out, const struct dnsbl_item *item)
+static size_t put_answer(char *out, const struct finding *item)
 {
     size_t n = 0;
 
@@ -127,17 +126,17 @@ static size_t put_answer(char *out, const struct dnsbl_item *item)
     return n;
 }
 
-static void log_item(struct session *s, const struct dnsbl_item *item, int score)
+static void log_item(struct session *s, const struct finding *item, int score)
 {
     char answer[LISTED_HIT];
 
     log_event(&s->log, "dnsbl");
     log_bytes(&s->log, "list", shown_name(s, item->list->zone));
-    if (item->state == DNSBL_HIT || item->state == DNSBL_ERROR) {
+    if (item->state == FINDING_HIT || item->state == FINDING_ERROR) {
         log_bytes(&s->log, "answer", (struct slice){answer, put_answer(answer, item)});
     }
-    if (item->state != DNSBL_HIT) {
-        log_string(&s->log, "trouble", dnsbl_word(item->state));
+    if (item->state != FINDING_HIT) {
+        log_string(&s->log, "trouble", finding_word(item->state));
     } else if (item->is_white) {
         log_string(&s->log, "kind", "white");
     } else {
@@ -151,20 +150,20 @@ static void log_item(struct session *s, const struct dnsbl_item *item, int score
 static void log_verdict(struct session *s)
 {
     struct listed *l = &s->listed;
-    int score = 0, which = dnsbl_decider(&l->dnsbl);
+    int score = 0, which = verdict_decider(&l->findings);
 
-    for (size_t i = 0; i < l->dnsbl.n; i++) {
-        const struct dnsbl_item *item = &l->dnsbl.item[i];
-        if (item->state == DNSBL_MISS || item->state == DNSBL_ASKED)
+    for (size_t i = 0; i < l->findings.n; i++) {
+        const struct finding *item = &l->findings.finding[i];
+        if (item->state == FINDING_MISS || item->state == FINDING_ASKED)
             continue;
-        if (item->state == DNSBL_HIT && !item->is_white)
+        if (item->state == FINDING_HIT && !item->is_white)
             score += item->list->weight;
         log_item(s, item, score);
     }
-    if (dnsbl_verdict(&l->dnsbl) != DNSBL_LISTED)
+    if (verdict_of(&l->findings) != VERDICT_LISTED)
         return;
     log_event(&s->log, "listed");
-    log_bytes(&s->log, "list", shown_name(s, l->dnsbl.item[which].list->zone));
+    log_bytes(&s->log, "list", shown_name(s, l->findings.finding[which].list->zone));
     log_signed(&s->log, "score", score);
     log_number(&s->log, "threshold", s->config.dnsbl_threshold);
     log_string(&s->log, "action", config_action(s->config.dnsbl_action));
@@ -182,12 +181,12 @@ static void await(struct session *s, bool text)
     struct slice ignored;
 
     s->paused = true;
-    while (text ? !dnsbl_text(&l->dnsbl, &ignored) : is_undecided(s)) {
+    while (text ? !survey_text(&l->survey, &ignored) : is_undecided(s)) {
         instant next = INT64_MAX;
-        size_t n = dnsbl_prepare(&l->dnsbl, fds + 1, &next);
+        size_t n = survey_prepare(&l->survey, fds + 1, &next);
         if (wire_pause_with(&s->wire, next, WIRE_WATCH_NOTHING, fds, n) == WIRE_GONE)
             return;
-        dnsbl_take(&l->dnsbl, fds + 1, n);
+        survey_take(&l->survey, fds + 1, n);
     }
 }
 
@@ -206,8 +205,8 @@ static bool tells(struct slice text, struct slice zone, struct slice shown)
 static void write_refusal(struct session *s, const char *code)
 {
     struct listed *l = &s->listed;
-    int which = dnsbl_decider(&l->dnsbl);
-    struct slice text = {"", 0}, name = shown_name(s, l->dnsbl.item[which].list->zone);
+    int which = verdict_decider(&l->findings);
+    struct slice text = {"", 0}, name = shown_name(s, l->findings.finding[which].list->zone);
     size_t n = fmt_str(l->reply, code);
 
     n += fmt_str(l->reply + n, " Client ");
@@ -215,11 +214,12 @@ static void write_refusal(struct session *s, const char *code)
     n += fmt_str(l->reply + n, " is listed by ");
     n += fmt_copybytes(l->reply + n, name.p, name.n < LISTED_NAME ? name.n : LISTED_NAME);
     instant least = deadline_after(deadline_now(), TEXT_TIME);
-    if (l->dnsbl.deadline < least) /* the client came late to its RCPT */
-        l->dnsbl.deadline = least;
-    dnsbl_ask_text(&l->dnsbl, (size_t)which);
+    if (l->survey.deadline < least) /* the client came late to its RCPT */
+        l->survey.deadline = least;
+    survey_ask_text(&l->survey, (size_t)which);
     await(s, true);
-    if (dnsbl_text(&l->dnsbl, &text) && text.n && !tells(text, l->dnsbl.item[which].list->zone, name)) {
+    if (survey_text(&l->survey, &text) && text.n &&
+        !tells(text, l->findings.finding[which].list->zone, name)) {
         n += fmt_str(l->reply + n, ": ");
         n += fmt_copybytes(l->reply + n, text.p, text.n);
     }
@@ -242,9 +242,9 @@ static void hear(struct session *s)
         return; /* the session is over */
     l->heard = true;
     log_verdict(s);
-    if (code && dnsbl_verdict(&l->dnsbl) == DNSBL_LISTED)
+    if (code && verdict_of(&l->findings) == VERDICT_LISTED)
         write_refusal(s, code);
-    dnsbl_end(&l->dnsbl);
+    survey_end(&l->survey);
 }
 
 const struct reply *listed_refusal(struct session *s, enum stage stage, const char **rule)
@@ -253,10 +253,10 @@ const struct reply *listed_refusal(struct session *s, enum stage stage, const ch
         [DNSBL_DROP] = STAGE_CONNECT, [DNSBL_REJECT] = STAGE_RCPT, [DNSBL_TEMPFAIL] = STAGE_RCPT,
         [DNSBL_STORE] = STAGE_DATA,   [DNSBL_LOG] = STAGE_RCPT,
     };
-    static const char *const rules[] = {[DNSBL_OPEN] = "not listed",
-                                        [DNSBL_CLEAN] = "not listed",
-                                        [DNSBL_LISTED] = "listed",
-                                        [DNSBL_WELCOME] = "in RWL"};
+    static const char *const rules[] = {[VERDICT_OPEN] = "not listed",
+                                        [VERDICT_CLEAN] = "not listed",
+                                        [VERDICT_LISTED] = "listed",
+                                        [VERDICT_WELCOME] = "in RWL"};
     struct listed *l = &s->listed;
 
     if (!s->lists_asked || stages[s->config.dnsbl_action] != stage)
@@ -265,7 +265,7 @@ const struct reply *listed_refusal(struct session *s, enum stage stage, const ch
         hear(s);
     if (!l->heard)
         return deadline_now() < s->wire.limit ? &reply_shutdown : &reply_timeout;
-    *rule = rules[dnsbl_verdict(&l->dnsbl)];
+    *rule = rules[verdict_of(&l->findings)];
     return l->refusal.text ? &l->refusal : NULL;
 }
 
@@ -274,10 +274,10 @@ size_t listed_hits(const struct session *s, char *out, size_t space)
     const struct listed *l = &s->listed;
     size_t n = 0;
 
-    for (size_t i = 0; s->lists_asked && l->heard && i < l->dnsbl.n; i++) {
-        const struct dnsbl_item *item = &l->dnsbl.item[i];
+    for (size_t i = 0; s->lists_asked && l->heard && i < l->findings.n; i++) {
+        const struct finding *item = &l->findings.finding[i];
         struct slice name = shown_name(s, item->list->zone);
-        if (item->state != DNSBL_HIT || space - n < name.n + LISTED_HIT)
+        if (item->state != FINDING_HIT || space - n < name.n + LISTED_HIT)
             continue;
         n += fmt_str(out + n, n ? ", " : "");
         n += fmt_copybytes(out + n, name.p, name.n);
@@ -292,5 +292,5 @@ void listed_close(struct session *s)
     if (!s->lists_asked || s->listed.heard || is_open(s))
         return;
     log_verdict(s);
-    dnsbl_end(&s->listed.dnsbl);
+    survey_end(&s->listed.survey);
 }

@@ -28,8 +28,9 @@ struct listed {
     struct dnslists white, black;
     struct table sick;
     char reply[512];
-    struct pollfd fds[1 + DNSBL_FDS]; /* as for wire_pause_with */
-    struct dnsbl dnsbl;
+    struct pollfd fds[1 + SURVEY_FDS]; /* as for wire_pause_with */
+    struct findings findings;
+    struct survey survey;
 };
 
 /* Ordered by use: what every session needs stands in front and close together, so that one which is

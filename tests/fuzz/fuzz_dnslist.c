@@ -1,5 +1,5 @@
-/* What an answer of a DNS list means, the first four octets, by the filter in the rest: against the plainest
- * reading of that, octet by octet of the address. */
+/* The syntax of lists, and what an answer of one means, the first four octets, by the filter in the rest:
+ * against the plainest reading of that, octet by octet of the address. */
 #include "tests/fuzz/fuzz.h"
 
 #include "dns/dnslist.h"
@@ -73,6 +73,38 @@ static void check_answer(const struct dnslist *list, const unsigned char a[4])
     MUST(dnslist_read(list, a) == obvious_meaning(list, a));
 }
 
+static bool is_within(struct slice part, struct slice whole)
+{
+    return !part.n || (part.p >= whole.p && part.p + part.n <= whole.p + whole.n);
+}
+
+/* What was understood, written down again, means the same. */
+static void check_again(const struct dnslist *list)
+{
+    char text[8192];
+    struct dnslists set;
+    int n = snprintf(text, sizeof text, "%.*s%s%.*s*%d", (int)list->zone.n, list->zone.p,
+                     list->filter.n ? "=" : "", (int)list->filter.n, list->filter.n ? list->filter.p : "",
+                     list->weight);
+
+    MUST(n > 0 && (size_t)n < sizeof text);
+    MUST(!dnslist_parse((struct slice){text, (size_t)n}, &set) && set.n == 1);
+    MUST(is_same(set.list[0].zone, list->zone) && set.list[0].weight == list->weight);
+    MUST(set.list[0].filter.n == list->filter.n);
+}
+
+static void check_lists(struct slice text, const struct dnslists *set)
+{
+    MUST(set->n <= DNSLIST_MAX);
+    for (size_t i = 0; i < set->n; i++) {
+        const struct dnslist *list = &set->list[i];
+        MUST(is_within(list->zone, text) && is_within(list->filter, text));
+        MUST(list->zone.n && list->zone.n <= DNSLIST_ZONE);
+        MUST(list->weight >= -DNSLIST_WEIGHT && list->weight <= DNSLIST_WEIGHT);
+        check_again(list);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct dnslists set;
@@ -82,6 +114,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct slice text = copy_of(data + 4, size - 4);
     const char *why = dnslist_parse(text, &set);
     MUST(!why || *why);
+    if (!why)
+        check_lists(text, &set);
     for (size_t i = 0; !why && i < set.n; i++) {
         check_answer(&set.list[i], data);
         check_answer(&set.list[i], (unsigned char[4]){127, 0, data[2] & 1, data[3]});
