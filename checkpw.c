@@ -8,7 +8,7 @@
 #include "base/exits.h"
 #include "base/knob.h"
 #include "log/log.h"
-#include "table/table.h"
+#include "table/lookup.h"
 
 #include <crypt.h>
 #include <errno.h>
@@ -165,7 +165,7 @@ static bool is_acceptable(const char *path, const struct credentials *c)
         fail(path, table_error(errno));
     if (!is_users)
         fail(path, "Not a table of users");
-    int known = table_user(&users, c->user, &hash);
+    int known = lookup_user(&users, c->user, &hash);
     int any = known ? known : table_first(&users, &key, &hash);
     if (any < 0)
         fail(path, table_error(errno));
@@ -178,7 +178,7 @@ static bool is_acceptable(const char *path, const struct credentials *c)
 /* The name as the table has it. */
 static void set_user(struct slice name)
 {
-    char user[TABLE_USER + 1];
+    char user[ENTRY_USER_NAME + 1];
 
     for (size_t i = 0; i < name.n; i++)
         user[i] = slice_lower(name.p[i]);

@@ -1,6 +1,7 @@
 #include "smtp/door.h"
 
 #include "smtp/listed.h"
+#include "table/lookup.h"
 
 #include <errno.h>
 
@@ -32,7 +33,7 @@ static const struct reply *check_sender(struct session *s, struct visit *v)
 {
     if (!s->config.badsenders)
         return NULL;
-    int r = table_sender(&s->badsenders, v->sender);
+    int r = lookup_sender(&s->badsenders, v->sender);
     v->rule = r > 0 ? "listed" : "not listed";
     if (r < 0)
         return lookup_trouble(s, &s->badsenders);
@@ -61,7 +62,7 @@ static const struct reply *check_domain(struct session *s, struct visit *v)
     } else if (c->relayclient) {
         v->rule = "RELAYCLIENT";
     } else if (c->domains) {
-        r = table_domain(&s->domains, (struct slice){a->domain, a->domain_len});
+        r = lookup_domain(&s->domains, (struct slice){a->domain, a->domain_len});
         v->rule = r > 0 ? "local" : "not local";
     }
     if (r < 0)
@@ -118,7 +119,7 @@ static const struct reply *check_mailbox(struct session *s, struct visit *v)
 
     if (!s->config.mailboxes)
         return NULL;
-    int r = table_mailbox(&s->mailboxes, v->recipient, &value);
+    int r = lookup_mailbox(&s->mailboxes, v->recipient, &value);
     v->rule = r > 0 ? "found" : "not found";
     if (r < 0)
         return lookup_trouble(s, &s->mailboxes);

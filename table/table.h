@@ -1,4 +1,4 @@
-/* table: constant databases of domains, mailboxes, refused senders and users (postern-tables(5)).
+/* table: a constant database, as a file: opened, checked, asked for a key (postern-tables(5)).
  *
  * Read with pread(2), never mapped: a lookup touches two blocks of a file of any size. A table is
  * opened when first asked, and the same file serves the whole session; it is replaced by rename only. */
@@ -12,7 +12,6 @@
 
 enum {
     TABLE_TOC = 2048,                          /* the first bytes of a cdb: 256 hash tables' places */
-    TABLE_USER = 255,                          /* octets of a user's name */
     TABLE_RECORD = 8 + ADDRESS_FMT + PLACE_MAX /* longest record ours have */
 };
 
@@ -31,23 +30,11 @@ struct table {
 
 void table_init(struct table *t, const char *path, struct table_buffer *buffer);
 
-/* All lookups: 1 found, 0 not, -1 trouble with errno (the file is missing, EPROTO: it is no
+/* All that ask it: 1 found, 0 not, -1 trouble with errno (the file is missing, EPROTO: it is no
  * whole cdb). Trouble must never be taken for an answer (it is 451 to the client). */
 
 /* `key` as it stands. The value is valid until the next lookup. */
 int table_find(struct table *t, struct slice key, struct slice *value);
-
-/* `domain`, in lower case, has an entry, or is or lies below one that begins with a dot. */
-int table_domain(struct table *t, struct slice domain);
-
-/* The mailbox itself, then the one without its +detail, then the domain's catch-all. */
-int table_mailbox(struct table *t, const struct address *a, struct slice *value);
-
-/* The sender, its domain, or a domain above it is listed. */
-int table_sender(struct table *t, const struct address *a);
-
-/* The user by this name, in any case: the hash of the password. */
-int table_user(struct table *t, struct slice name, struct slice *hash);
 
 /* The record that stands first in the file; 0 when there is none but the one that names the kind. */
 int table_first(struct table *t, struct slice *key, struct slice *value);

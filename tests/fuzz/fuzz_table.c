@@ -4,7 +4,7 @@
 #define _GNU_SOURCE
 #include "tests/fuzz/fuzz.h"
 
-#include "table/table.h"
+#include "table/lookup.h"
 #include "table/tinycdb.h"
 
 #include <errno.h>
@@ -78,14 +78,14 @@ static void check_lookups(struct slice hint)
 
     for (int i = 0; i < 3; i++) {
         MUST(!address_parse(slice_of(names[i]), ADDRESS_MAILBOX, &a, &rest));
-        int r = table_mailbox(&t, &a, &value);
+        int r = lookup_mailbox(&t, &a, &value);
         MUST(r >= -1 && r <= 1 && (sound || r < 0));
-        r = table_sender(&t, &a);
+        r = lookup_sender(&t, &a);
         MUST(r >= -1 && r <= 1 && (sound || r < 0));
     }
-    int r = table_domain(&t, hint);
+    int r = lookup_domain(&t, hint);
     MUST(r >= -1 && r <= 1 && (sound || r < 0 || hint.n > ADDRESS_DOMAIN));
-    r = table_user(&t, hint, &value);
+    r = lookup_user(&t, hint, &value);
     MUST(r >= -1 && r <= 1 && (sound || r < 0));
 }
 

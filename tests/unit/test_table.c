@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "table/table.h"
+#include "table/entry.h"
 #include "table/pwhash.h"
 #include "tests/unit/unit.h"
 
@@ -123,7 +124,7 @@ START_TEST(round_trip)
 }
 END_TEST
 
-static_assert(8 + TABLE_USER + PWHASH_MAX <= TABLE_RECORD, "a table of users has none longer");
+static_assert(8 + ENTRY_USER_NAME + PWHASH_MAX <= TABLE_RECORD, "a table of users has none longer");
 
 /* Keys and values of any octets and of any length that ours have. */
 START_TEST(round_trip_random)
@@ -362,24 +363,22 @@ static size_t make_small(void)
     return finish();
 }
 
+/* Each 1, 1, 0, 1, 1; or all -1. */
 static int ask_all(void)
 {
-    struct address a;
-    struct slice value, rest;
+    struct slice key, value;
 
-    MUST(!address_parse(slice_of("bob+x@example.com"), ADDRESS_MAILBOX, &a, &rest), "an address");
-    int sum = find("bob@example.com", &value);
+    int sum = find("bob@example.com", &value) + find("example.com", &value);
     sum += find("nobody", &value);
-    sum += table_domain(&t, slice_of("a.example.com"));
-    sum += table_mailbox(&t, &a, &value);
-    return sum + table_sender(&t, &a);
+    sum += table_first(&t, &key, &value);
+    return sum + table_is(&t, "mailboxes", &value);
 }
 
 START_TEST(truncated)
 {
     size_t size = make_small();
 
-    ck_assert_int_eq(ask_all(), 3);
+    ck_assert_int_eq(ask_all(), 4);
     ck_assert_int_eq(table_check(&t), 3);
     ck_assert(!ftruncate(file, (off_t)size + 1));
     reopen();
@@ -449,7 +448,7 @@ START_TEST(every_bit)
             MUST(pwrite(file, image + i, 1, (off_t)i) == 1, "pwrite");
         }
     reopen();
-    ck_assert_int_eq(ask_all(), 3);
+    ck_assert_int_eq(ask_all(), 4);
 }
 END_TEST
 
@@ -661,31 +660,6 @@ START_TEST(too_long)
 }
 END_TEST
 
-START_TEST(users)
-{
-    char name[TABLE_USER + 1];
-    struct slice hash;
-
-    memset(name, 'x', sizeof name);
-    begin();
-    add("alice@example.com", "one");
-    add_bytes(name, TABLE_USER, "two", 3);
-    add("Upper", "three");
-    add("", "four");
-    finish();
-    ck_assert(table_user(&t, slice_of("alice@example.com"), &hash) == 1 && equals(hash, "one"));
-    ck_assert(table_user(&t, slice_of("ALICE@Example.com"), &hash) == 1 && equals(hash, "one"));
-    ck_assert(table_user(&t, (struct slice){name, TABLE_USER}, &hash) == 1 && equals(hash, "two"));
-    ck_assert(table_user(&t, (struct slice){name, TABLE_USER + 1}, &hash) == 0);
-    ck_assert(table_user(&t, slice_of("alice"), &hash) == 0);
-    ck_assert_msg(table_user(&t, slice_of("Upper"), &hash) == 0, "keys are in lower case");
-    ck_assert_msg(table_user(&t, slice_of(""), &hash) == 0, "no name is nobody's");
-    ck_assert(!ftruncate(file, TABLE_TOC));
-    reopen();
-    ck_assert(table_user(&t, (struct slice){name, TABLE_USER + 1}, &hash) == -1 && errno == EPROTO);
-}
-END_TEST
-
 START_TEST(first)
 {
     struct slice key, value;
@@ -788,7 +762,7 @@ START_TEST(empty)
     begin();
     ck_assert_uint_eq(finish(), TABLE_TOC);
     ck_assert(find("", &value) == 0 && find("a", &value) == 0);
-    ck_assert(table_first(&t, &key, &value) == 0 && table_user(&t, slice_of("a"), &value) == 0);
+    ck_assert(table_first(&t, &key, &value) == 0);
     ck_assert_int_eq(table_check(&t), 0);
 }
 END_TEST
@@ -860,149 +834,6 @@ START_TEST(replaced)
 }
 END_TEST
 
-static const struct {
-    const char *name, *input;
-    int want;
-    const char *why;
-} domains[] = {
-    {"listed", "example.com", 1, "itself"},
-    {"below a plain one", "a.example.com", 0, "no dot before it"},
-    {"dotted itself", "example.org", 1, "and subdomains"},
-    {"below a dotted one", "a.example.org", 1, "a subdomain"},
-    {"far below", "a.b.c.example.org", 1, "a subdomain"},
-    {"suffix only", "anexample.org", 0, "a label is whole"},
-    {"prefix only", "example.co", 0, "a label is whole"},
-    {"top level", "org", 0, "above it"},
-    {"dotted top level", "test", 1, "a whole top level"},
-    {"below the top level", "x.y.test", 1, "a whole top level"},
-    {"with its dot", ".example.org", 1, "found as it stands"},
-    {"literal", "[192.0.2.7]", 1, "as any other"},
-    {"literal, other", "[192.0.2.8]", 0, "as any other"},
-    {"nothing", "", 0, "no domain"},
-    {"dots", "...", 0, "no domain"},
-};
-
-START_TEST(domain)
-{
-    begin();
-    add("example.com", "");
-    add(".example.org", "");
-    add(".test", "");
-    add("[192.0.2.7]", "");
-    finish();
-    ck_assert_msg(table_domain(&t, slice_of(domains[_i].input)) == domains[_i].want, "%s: %s",
-                  domains[_i].name, domains[_i].why);
-}
-END_TEST
-
-START_TEST(long_domain)
-{
-    char name[300];
-
-    begin();
-    add(".a", "");
-    finish();
-    memset(name, 'x', sizeof name);
-    memcpy(name + 253, ".a", 2);
-    ck_assert(table_domain(&t, (struct slice){name, 255}) == 1);
-    memcpy(name + 254, ".a", 2);
-    ck_assert_msg(table_domain(&t, (struct slice){name, 256}) == 0, "no domain is that long");
-    for (int i = 0; i < 255; i++)
-        name[i] = i & 1 ? '.' : 'a';
-    ck_assert_msg(table_domain(&t, (struct slice){name, 255}) == 1, "as many labels as can be");
-}
-END_TEST
-
-#define X10 "xxxxxxxxxx"
-#define X230 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10
-#define X241 X230 X10 "x"
-
-static const struct {
-    const char *name, *input;
-    const char *want; /* NULL: no such mailbox */
-    const char *why;
-} mailboxes[] = {
-    {"itself", "bob@example.com", "bob", "found"},
-    {"case", "BOB@example.com", "bob", "compared without case"},
-    {"quoted", "\"bob\"@example.com", "bob", "one mailbox"},
-    {"unknown", "carol@example.com", NULL, "no such user"},
-    {"detail", "bob+lists@example.com", "bob", "user@ has the detail"},
-    {"empty detail", "bob+@example.com", "bob", "user@ has the detail"},
-    {"two details", "bob+a+b@example.com", "bob", "the first plus counts"},
-    {"own entry", "bob+own@example.com", "own", "an entry of its own goes first"},
-    {"below an own entry", "bob+own+x@example.com", "bob", "the first plus counts"},
-    {"detail, unknown", "carol+x@example.com", NULL, "no such user"},
-    {"plus first", "+x@example.com", NULL, "nobody's detail"},
-    {"plus first, then more", "+a+x@example.com", "plus", "the user is +a"},
-    {"catch-all", "anyone@example.org", "all", "the domain's"},
-    {"catch-all, detail", "anyone+x@example.org", "all", "the domain's"},
-    {"before catch-all", "bob@example.org", "other", "the mailbox itself first"},
-    {"detail before catch-all", "bob+x@example.org", "other", "then user@"},
-    {"other domain", "bob@example.net", NULL, "not there"},
-    {"subdomain of catch-all", "bob@a.example.org", NULL, "one domain's"},
-    {"quoted at", "\"x@example.org\"@example.com", NULL, "not cut in the middle"},
-    {"nothing quoted", "\"\"@example.org", "all", "the catch-all's"},
-    {"longest", X241 "@example.com", "long", "as long as a path can be"},
-    {"longest, unknown", X241 "@example.net", NULL, "not there"},
-    {"longest detail", "bob+" X230 "ddddddd@example.com", "bob", "user@ has the detail"},
-    {"longest, catch-all", X241 "@example.org", "all", "the domain's"},
-};
-
-START_TEST(mailbox)
-{
-    struct address a;
-    struct slice value, rest;
-
-    begin();
-    add("bob@example.com", "bob");
-    add("bob+own@example.com", "own");
-    add("+a@example.com", "plus");
-    add("bob@example.org", "other");
-    add("@example.org", "all");
-    add(X241 "@example.com", "long");
-    finish();
-    ck_assert(!address_parse(slice_of(mailboxes[_i].input), ADDRESS_MAILBOX, &a, &rest));
-    int r = table_mailbox(&t, &a, &value);
-    ck_assert_msg(r == !!mailboxes[_i].want, "%s: %s", mailboxes[_i].name, mailboxes[_i].why);
-    if (r)
-        ck_assert_msg(equals(value, mailboxes[_i].want), "%s: %s: %.*s", mailboxes[_i].name,
-                      mailboxes[_i].why, (int)value.n, value.p);
-}
-END_TEST
-
-static const struct {
-    const char *name, *input;
-    int want;
-    const char *why;
-} senders[] = {
-    {"address", "<bad@example.com>", 1, "listed"},
-    {"case", "<Bad@Example.com>", 1, "compared without case"},
-    {"other address", "<good@example.com>", 0, "not listed"},
-    {"domain", "<any@example.org>", 1, "its domain is listed"},
-    {"below a domain", "<any@a.example.org>", 0, "no dot before it"},
-    {"dotted", "<any@example.net>", 1, "itself"},
-    {"below a dotted one", "<any@a.b.example.net>", 1, "a domain above it is listed"},
-    {"null", "<>", 0, "bounces are never refused by their sender"},
-    {"detail", "<bad+x@example.com>", 0, "another address"},
-};
-
-START_TEST(sender)
-{
-    struct address a;
-    struct slice rest;
-
-    begin();
-    add("bad@example.com", "");
-    add("example.org", "");
-    add(".example.net", "");
-    add("@", "");
-    add("", "");
-    finish();
-    ck_assert(!address_parse(slice_of(senders[_i].input), ADDRESS_REVERSE, &a, &rest));
-    ck_assert_msg(table_sender(&t, &a) == senders[_i].want, "%s: %s", senders[_i].name, senders[_i].why);
-}
-END_TEST
-
 static void tests(TCase *c)
 {
     tcase_add_loop_test(c, round_trip, 0, 20);
@@ -1023,7 +854,6 @@ static void tests(TCase *c)
     tcase_add_loop_test(c, damage, 0, COUNT(damages));
     tcase_add_test(c, too_long);
     tcase_add_test(c, empty);
-    tcase_add_test(c, users);
     tcase_add_test(c, first);
     tcase_add_loop_test(c, first_damaged, 0, COUNT(first_damages));
     tcase_add_loop_test(c, first_too_long, 0, 40);
@@ -1031,10 +861,6 @@ static void tests(TCase *c)
     tcase_add_loop_test(c, no_table, 0, COUNT(missing));
     tcase_add_test(c, pipe_is_no_table);
     tcase_add_test(c, replaced);
-    tcase_add_loop_test(c, domain, 0, COUNT(domains));
-    tcase_add_test(c, long_domain);
-    tcase_add_loop_test(c, mailbox, 0, COUNT(mailboxes));
-    tcase_add_loop_test(c, sender, 0, COUNT(senders));
 }
 
 UNIT("table", tests)
