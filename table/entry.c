@@ -175,6 +175,11 @@ bool entry_kind(const char *name, enum entry_kind *kind)
     return false;
 }
 
+const char *entry_name(enum entry_kind kind)
+{
+    return kinds[kind].name;
+}
+
 const char *entry_read(enum entry_kind kind, struct slice line, struct entry *e)
 {
     e->key_len = 0;

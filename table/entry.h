@@ -17,6 +17,9 @@ struct entry {
 /* The kind by its name: domains, mailboxes, badsenders, users. */
 bool entry_kind(const char *name, enum entry_kind *kind);
 
+/* The name of the kind. */
+const char *entry_name(enum entry_kind kind);
+
 /* NULL, or why the line is wrong. It may have its line end still. */
 const char *entry_read(enum entry_kind kind, struct slice line, struct entry *e);
 
