@@ -8,7 +8,7 @@
 #include "dns/verdict.h"
 #include "log/complaint.h"
 #include "log/log.h"
-#include "table/sick.h"
+#include "table/sicklist.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -188,27 +188,27 @@ static void print_health(struct slice zone, const struct health *h)
 }
 
 /* The lists that must not be used, as a table. */
-static int write_table(struct sick *table, const struct findings *all, const struct health *health,
+static int write_table(struct sicklist *table, const struct findings *all, const struct health *health,
                        const char *path)
 {
-    if (sick_begin(table, path) < 0)
+    if (sicklist_begin(table, path) < 0)
         return -1;
     for (size_t i = 0; i < all->n; i++) {
         const char *fault = health_fault(&health[i]);
-        if (fault && all->finding[i].asked_by == i && sick_add(table, all->finding[i].list->zone, fault) < 0)
+        if (fault && all->finding[i].asked_by == i && sicklist_add(table, all->finding[i].list->zone, fault) < 0)
             return -1;
     }
-    return sick_commit(table);
+    return sicklist_commit(table);
 }
 
 static bool save(const struct findings *all, const struct health *health, const char *path)
 {
-    static struct sick table;
+    static struct sicklist table;
 
     if (write_table(&table, all, health, path) == 0)
         return true;
     fprintf(stderr, "postern-dnsbl: %s: %s\n", table.file.at, strerror(errno));
-    sick_abandon(&table);
+    sicklist_abandon(&table);
     return false;
 }
 

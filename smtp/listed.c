@@ -1,7 +1,7 @@
 #include "smtp/listed.h"
 
 #include "dns/verdict.h"
-#include "table/sick.h"
+#include "table/sicklist.h"
 
 #include <errno.h>
 
@@ -43,7 +43,7 @@ static void leave_out_sick(struct session *s, struct dnslists *set)
     size_t kept = 0;
 
     for (size_t i = 0; i < set->n; i++) {
-        int r = sick->path ? sick_find(sick, set->list[i].zone) : 0;
+        int r = sick->path ? sicklist_find(sick, set->list[i].zone) : 0;
         if (r < 0) {
             session_log_lookup(s, sick, errno);
             sick->path = NULL; /* once is enough */

@@ -1,4 +1,4 @@
-#include "table/sick.h"
+#include "table/sicklist.h"
 
 #include "dns/dnslist.h"
 
@@ -14,12 +14,12 @@ static struct slice key_of(char key[DNSLIST_ZONE], struct slice zone)
     return (struct slice){key, zone.n};
 }
 
-int sick_begin(struct sick *s, const char *path)
+int sicklist_begin(struct sicklist *s, const char *path)
 {
     return replace_begin(&s->file, path, 0644) < 0 ? -1 : cdbmake_begin(&s->cdb, s->file.fd);
 }
 
-int sick_add(struct sick *s, struct slice zone, const char *fault)
+int sicklist_add(struct sicklist *s, struct slice zone, const char *fault)
 {
     char key[DNSLIST_ZONE];
 
@@ -34,19 +34,19 @@ static int refuse_repeat(void *context, uint32_t first, uint32_t again)
     return -1;
 }
 
-int sick_commit(struct sick *s)
+int sicklist_commit(struct sicklist *s)
 {
     if (cdbmake_add(&s->cdb, slice_of(""), slice_of("lists")) < 0) /* see table_is() */
         return -1;
     return cdbmake_finish(&s->cdb, refuse_repeat, NULL) < 0 ? -1 : replace_commit(&s->file);
 }
 
-void sick_abandon(struct sick *s)
+void sicklist_abandon(struct sicklist *s)
 {
     replace_abandon(&s->file);
 }
 
-int sick_find(struct table *t, struct slice zone)
+int sicklist_find(struct table *t, struct slice zone)
 {
     char key[DNSLIST_ZONE];
     struct slice value;
