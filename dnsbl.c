@@ -195,7 +195,8 @@ static int write_table(struct sicklist *table, const struct findings *all, const
         return -1;
     for (size_t i = 0; i < all->n; i++) {
         const char *fault = health_fault(&health[i]);
-        if (fault && all->finding[i].asked_by == i && sicklist_add(table, all->finding[i].list->zone, fault) < 0)
+        if (fault && all->finding[i].asked_by == i &&
+            sicklist_add(table, all->finding[i].list->zone, fault) < 0)
             return -1;
     }
     return sicklist_commit(table);
