@@ -167,7 +167,7 @@ static void probe(struct findings *all, struct health *health, enum health_probe
     static struct survey survey;
     char name[IP_REVERSED];
 
-    finding_gather(all, &s->white, &s->black, s->threshold);
+    finding_gather(all, &s->white, &s->black, (int)s->threshold);
     survey_ask(&survey, all, (struct slice){name, health_name(name, number)},
                deadline_after(deadline_now(), s->patience));
     wait_for(&survey);
