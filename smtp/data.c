@@ -95,9 +95,7 @@ static const struct reply *accepted(struct session *s, const char *id)
     size_t n = fmt_str(s->text, "250 2.0.0 Ok ");
 
     n += fmt_str(s->text + n, id);
-    s->text[n] = 0;
-    s->dynamic = (struct reply){s->text, NULL};
-    return &s->dynamic;
+    return session_text(s, n, NULL);
 }
 
 static const struct reply *delivery_reply(struct session *s, enum delivery_result result, const char *id)

@@ -104,9 +104,7 @@ static const struct reply *obey_entry(struct session *s, struct visit *v, struct
     }
     if (kind == PLACE_REPLY) {
         memcpy(s->text, value.p, value.n);
-        s->text[value.n] = 0;
-        s->dynamic = (struct reply){s->text, "scripted"};
-        return &s->dynamic;
+        return session_text(s, value.n, reason_scripted);
     }
     if (kind == PLACE_MAILDIR && (!s->config.spool || !is_same_path(value, slice_of(s->config.spool))))
         v->place = value;
@@ -157,9 +155,7 @@ static const struct reply *check_rblsmtpd(struct session *s, struct visit *v)
         return NULL;
     size_t n = fmt_str(s->text, *text == '-' ? "553 5.7.1 " : "451 4.7.1 ");
     n += fmt_str(s->text + n, text + (*text == '-'));
-    s->text[n] = 0;
-    s->dynamic = (struct reply){s->text, "rblsmtpd"};
-    return &s->dynamic;
+    return session_text(s, n, reason_rblsmtpd);
 }
 
 /* DNSBL has a row at each stage where one of its actions is due. */
@@ -178,8 +174,7 @@ static const struct reply *check_refuse(struct session *s, struct visit *v)
     if (s->config.refuse_stage != v->stage)
         return NULL;
     v->rule = "set for this stage";
-    s->dynamic = (struct reply){s->config.refuse, "refuse"};
-    return &s->dynamic;
+    return session_text(s, fmt_str(s->text, s->config.refuse), reason_refuse);
 }
 
 /* A new check is one function above and one row here. */

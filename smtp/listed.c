@@ -223,8 +223,7 @@ static void write_refusal(struct session *s, const char *code)
         n += fmt_str(l->reply + n, ": ");
         n += fmt_copybytes(l->reply + n, text.p, text.n);
     }
-    l->reply[n] = 0;
-    l->refusal = (struct reply){l->reply, "listed"};
+    l->reply_len = n;
 }
 
 /* The verdict is heard once; what follows from it stays. */
@@ -266,7 +265,8 @@ const struct reply *listed_refusal(struct session *s, enum stage stage, const ch
     if (!l->heard)
         return deadline_now() < s->wire.limit ? &reply_shutdown : &reply_timeout;
     *rule = rules[verdict_of(&l->findings)];
-    return l->refusal.text ? &l->refusal : NULL;
+    memcpy(s->text, l->reply, l->reply_len);
+    return l->reply_len ? session_text(s, l->reply_len, reason_listed) : NULL;
 }
 
 size_t listed_hits(const struct session *s, char *out, size_t space)

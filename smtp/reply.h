@@ -121,5 +121,11 @@ REASON(reason_rblsmtpd, "rblsmtpd");
 REASON(reason_refuse, "refuse");
 REASON(reason_listed, "listed");
 
+/* Why a session ended where no reply tells. */
+REASON(end_quit, "quit");
+REASON(end_eof, "eof");
+REASON(end_lost, "lost");
+REASON(end_handshake, "handshake");
+
 #undef REPLY
 #undef REASON

@@ -191,10 +191,10 @@ static void end_by_wire(struct session *s)
         session_reply(s, over(s));
         break;
     case WIRE_EOF:
-        s->ended = "eof";
+        s->ended = end_eof;
         break;
     default:
-        s->ended = "lost";
+        s->ended = end_lost;
     }
 }
 
@@ -255,7 +255,7 @@ static void greet_client(struct session *s)
     n += fmt_str(s->text + n, s->config.me);
     s->text[n++] = ' ';
     n += fmt_str(s->text + n, s->config.greeting);
-    session_reply(s, verbs_text(s, n));
+    session_reply(s, session_text(s, n, NULL));
 }
 
 void serve(struct session *s)
@@ -283,8 +283,8 @@ void serve(struct session *s)
         obey(s, line);
     }
     if (!s->ended)
-        s->ended = s->wire.end == WIRE_EOF ? "eof" : "lost";
-    if (!strcmp(s->ended, "quit") && !wire_is_ahead(&s->wire))
+        s->ended = s->wire.end == WIRE_EOF ? end_eof : end_lost;
+    if (s->ended == end_quit && !wire_is_ahead(&s->wire))
         wire_flush(&s->wire);
     else
         wire_linger(&s->wire);

@@ -65,6 +65,13 @@ void session_restart(struct session *s)
     transaction_reset(&s->transaction);
 }
 
+const struct reply *session_text(struct session *s, size_t n, const char *reason)
+{
+    s->text[n] = 0;
+    s->dynamic = (struct reply){s->text, reason};
+    return &s->dynamic;
+}
+
 void session_reply(struct session *s, const struct reply *r)
 {
     wire_put(&s->wire, r->text, strlen(r->text));

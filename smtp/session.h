@@ -23,11 +23,11 @@ enum {
 
 /* What DNS lists say; see listed.h. */
 struct listed {
-    bool heard;           /* the verdict is known and logged */
-    struct reply refusal; /* what follows from it; no text: nothing */
+    bool heard;       /* the verdict is known and logged */
+    size_t reply_len; /* what follows from it, in `reply`; 0: nothing */
     struct dnslists white, black;
     struct table sick;
-    char reply[512];
+    char reply[SESSION_TEXT];
     struct pollfd fds[1 + SURVEY_FDS]; /* as for wire_pause_with */
     struct findings findings;
     struct survey survey;
@@ -47,7 +47,7 @@ struct session {
     bool tls;                                    /* what is said is encrypted; s->tls_facts tells how */
     bool relay_granted;                          /* RELAYCLIENT holds because the client authenticated */
     bool secret_announced;                       /* a password may come, where a command would be expected */
-    const char *ended;                           /* why, for the log; NULL: not yet */
+    const char *ended;                           /* a reason, or why (end_quit); NULL: not yet */
     uint64_t errors, noops, vrfys, rcpts, auths; /* auths: those that failed */
     uint64_t deferred, excess;                   /* RCPTs answered 4xx; too many of this transaction */
     uint64_t messages, messages_begun;           /* accepted; for which DATA was said */
@@ -65,7 +65,7 @@ struct session {
     char id[SESSION_ID];
     size_t helo_len, from_len, to_len;
     char helo[TRACE_HELO];
-    struct reply dynamic; /* a reply whose text is in text[] */
+    struct reply dynamic; /* the last one of session_text */
     char text[SESSION_TEXT];
 
     struct log_buffer log_buffer;
@@ -88,6 +88,9 @@ void session_greet(struct session *s, struct slice name, bool esmtp);
 
 /* All that the client said is forgotten but that it misbehaved: it begins anew (RFC 3207 4.2). */
 void session_restart(struct session *s);
+
+/* A reply whose text is the first `n` octets of s->text. */
+const struct reply *session_text(struct session *s, size_t n, const char *reason);
 
 /* Sends one reply. After one that closes there must be no other. */
 void session_reply(struct session *s, const struct reply *r);

@@ -29,7 +29,7 @@ static void give_up(struct session *s)
 {
     session_log_trouble(s, "tls", UCSPITLS_CONTROL, errno, 0);
     s->wire.end = WIRE_LOST;
-    s->ended = "handshake";
+    s->ended = end_handshake;
     s->closing = true;
 }
 

@@ -7,19 +7,12 @@
 
 #include <fmt.h>
 
-const struct reply *verbs_text(struct session *s, size_t n)
-{
-    s->text[n] = 0;
-    s->dynamic = (struct reply){s->text, NULL};
-    return &s->dynamic;
-}
-
 static const struct reply *helo(struct session *s, struct slice argument)
 {
     session_greet(s, argument, false);
     size_t n = fmt_str(s->text, "250 ");
     n += fmt_str(s->text + n, s->config.me);
-    return verbs_text(s, n);
+    return session_text(s, n, NULL);
 }
 
 static const struct reply *ehlo(struct session *s, struct slice argument)
@@ -36,7 +29,7 @@ static const struct reply *ehlo(struct session *s, struct slice argument)
     if (auth_is_offered(s))
         n += fmt_str(s->text + n, "\r\n250-AUTH PLAIN LOGIN");
     n += fmt_str(s->text + n, "\r\n250-ENHANCEDSTATUSCODES\r\n250 HELP");
-    return verbs_text(s, n);
+    return session_text(s, n, NULL);
 }
 
 static const struct reply *rset(struct session *s, struct slice argument)
@@ -56,7 +49,7 @@ static const struct reply *noop(struct session *s, struct slice argument)
 static const struct reply *quit(struct session *s, struct slice argument)
 {
     (void)argument;
-    s->ended = "quit";
+    s->ended = end_quit;
     return &reply_bye;
 }
 
@@ -108,7 +101,7 @@ static const struct reply *help(struct session *s, struct slice argument)
     if (auth_is_offered(s))
         n += fmt_str(s->text + n, " AUTH");
     n += fmt_str(s->text + n, " MAIL RCPT DATA RSET NOOP QUIT VRFY HELP");
-    return verbs_text(s, n);
+    return session_text(s, n, NULL);
 }
 
 static const struct reply *unimplemented(struct session *s, struct slice argument)

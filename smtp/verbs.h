@@ -36,7 +36,4 @@ struct verb {
 /* NULL: there is none of this name. Case does not matter. */
 const struct verb *verbs_find(struct slice name);
 
-/* A reply whose text is the first `n` octets of s->text. */
-const struct reply *verbs_text(struct session *s, size_t n);
-
 #endif
