@@ -96,8 +96,8 @@ static: $(DYNAMIC:%=build/%)
 	@cp -pu $(DYNAMIC:%=build/%) build/static
 
 #: make check      all tests; ONLY="name ..." for some of them
-# Unit tests link the archives.
-UNITS = $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
+# Unit tests link the archives; so does what dumps the vocabulary for the other tests.
+UNITS = $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c))
 $(B)/tests/%: tests/unit/%.c $(B)/postern.a $(B)/tls.a
 	@mkdir -p $(@D)
 	$(call SAY,cc $@)$(LINK) -MMD -MP -MF $@.d -o $@ -Wl,--start-group $(filter %.c %.a,$^) -Wl,--end-group $(LIBS) \

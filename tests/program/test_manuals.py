@@ -9,6 +9,7 @@ import tempfile
 import unittest
 
 import dnsserver
+import vocabulary
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("POSTERN_BUILD", ROOT / "build"))
@@ -21,7 +22,6 @@ CODE = sorted([*ROOT.glob("*.c"), *(path for folder in FOLDERS for path in ROOT.
 SERVICES = [name for name in UNITS if name.endswith(".service")]
 TLS_SERVICES = ["postern-smtps@.service", "postern-starttls@.service", "postern-submission@.service"]
 
-REPLY = re.compile(r'^REPLY\((\w+), (?:NULL|"([a-z0-9-]+)"), "((\d{3})(?: (\d\.\d+\.\d+))?[^"]*)"\);', re.M)
 PAIR = re.compile(r'([a-z]+)=("(?:[ !#-\[\]-~]|\\["\\]|\\x[0-9a-f]{2})*"(?:\.\.\.)?|[!#-<>-\[\]-~]{1,256})')
 
 
@@ -56,13 +56,6 @@ def knobs():
 def bounds(name):
     """What a number of seconds may be; None where it is no such knob."""
     return re.search(r"seconds (from \d+ to \d+)", review(**{name: "\x7f"}).stderr)
-
-
-def reasons():
-    words = {reason for _, reason, *_ in REPLY.findall(read("smtp/reply.c")) if reason}
-    for source in CODE:
-        words.update(re.findall(r'\(struct reply\)\{[\w>.-]+, "([a-z0-9-]+)"\}', source.read_text()))
-    return words
 
 
 def programs():
@@ -163,14 +156,12 @@ class Knobs(unittest.TestCase):
 class Replies(unittest.TestCase):
     def test_each_refusal_is_in_the_manual(self):
         rows = set(re.findall(r"^\.It (\d{3} \d\.\d+\.\d+) Ta .* Ta ([a-z0-9-]+)$", page("postern-smtpd.8"), re.M))
-        found = REPLY.findall(read("smtp/reply.c"))
-        self.assertEqual(len(found), read("smtp/reply.c").count("\nREPLY("))
-        wanted = {(f"{code} {enhanced}", reason) for _, reason, _, code, enhanced in found if reason}
+        wanted = {(" ".join(text.split(" ")[:2]), reason) for reason, text in vocabulary.replies().values() if reason}
         self.assertEqual(rows, wanted)
 
     def test_each_reason_is_in_the_manual_once_in_order(self):
         words = [head for heads, _, _ in items(section(page("postern-log.5"), "Reasons")) for head in heads]
-        self.assertEqual(words, sorted(reasons()))
+        self.assertEqual(words, sorted(vocabulary.reasons()))
 
 
 class Log(unittest.TestCase):
@@ -210,9 +201,8 @@ class Log(unittest.TestCase):
         self.assertEqual(sorted(self.gate_steps), sorted(set(steps)))
 
     def test_each_end_is_in_the_manual(self):
-        ends = set(re.findall(r'"([a-z]+)"', " ".join(re.findall(r"s->ended = ([^;]*);", all_code()))))
         words = set(re.findall(r"^\.Li ([a-z]+) :", self.events["close"][2]["reason"], re.M))
-        self.assertEqual(words, ends)
+        self.assertEqual(words, vocabulary.ends())
 
     def test_examples_follow_the_grammar(self):
         examples = section(read("man/postern-log.5"), "EXAMPLES").replace("\\(dq", '"').replace("\\e", "\\")
@@ -233,7 +223,7 @@ class Log(unittest.TestCase):
         for key in keys:
             self.assertIn(key, allowed, "unknown, or out of order")
         if values["event"] != "close" and "reason" in values:
-            self.assertIn(values["reason"], reasons())
+            self.assertIn(values["reason"], vocabulary.reasons())
 
     def test_what_is_logged_is_as_the_manual_says(self):
         transaction = "MAIL FROM:<a@b.example>\nRCPT TO:<c@example.com>\nDATA\n"
