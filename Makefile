@@ -100,7 +100,7 @@ static: $(DYNAMIC:%=build/%)
 UNITS = $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c))
 $(B)/tests/%: tests/unit/%.c $(B)/postern.a $(B)/tls.a
 	@mkdir -p $(@D)
-	$(call SAY,cc $@)$(LINK) -MMD -MP -MF $@.d -o $@ -Wl,--start-group $(filter %.c %.a,$^) -Wl,--end-group $(LIBS) \
+	$(call SAY,cc $@)$(LINK) -MMD -MP -MF $@.d -o $@ -Wl,--start-group $< $(filter %.a,$^) -Wl,--end-group $(LIBS) \
 	    -lcheck_pic -lsubunit -lrt -lm -pthread
 -include $(UNITS:%=%.d)
 check: deps-check programs $(UNITS)
