@@ -1,4 +1,4 @@
-/* data: the command DATA: a message from the wire to its place. */
+/* data: the command DATA. */
 #ifndef POSTERN_DATA_H
 #define POSTERN_DATA_H
 

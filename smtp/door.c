@@ -177,21 +177,29 @@ static const struct reply *check_refuse(struct session *s, struct visit *v)
     return session_text(s, fmt_str(s->text, s->config.refuse), reason_refuse);
 }
 
-/* A new check is one function above and one row here. */
+/* In this order. A row's comment says what it refuses. A new check is one function above and one row here. */
 static const struct check {
     enum stage stage;
     const char *name;
     const struct reply *(*ask)(struct session *s, struct visit *v);
 } checks[] = {
-    {STAGE_CONNECT, "REFUSE", check_refuse},  {STAGE_CONNECT, "DNSBL", check_lists},
-    {STAGE_HELO, "REFUSE", check_refuse},     {STAGE_MAIL, "AUTH_REQUIRED", check_user},
-    {STAGE_MAIL, "MAXMSGS", check_messages},  {STAGE_MAIL, "BADSENDERS", check_sender},
-    {STAGE_MAIL, "REFUSE", check_refuse},     {STAGE_RCPT, "MAXRCPTS", check_recipients},
-    {STAGE_RCPT, "DOMAINS", check_domain},    {STAGE_RCPT, "MAILBOXES", check_mailbox},
-    {STAGE_RCPT, "place", check_place},       {STAGE_RCPT, "REFUSE", check_refuse},
-    {STAGE_RCPT, "RBLSMTPD", check_rblsmtpd}, {STAGE_RCPT, "DNSBL", check_lists},
-    {STAGE_DATA, "REFUSE", check_refuse},     {STAGE_DATA, "DNSBL", check_lists},
-    {STAGE_DOT, "REFUSE", check_refuse},
+    {STAGE_CONNECT, "REFUSE", check_refuse},    /* all */
+    {STAGE_CONNECT, "DNSBL", check_lists},      /* a client that is listed (drop) */
+    {STAGE_HELO, "REFUSE", check_refuse},       /* all */
+    {STAGE_MAIL, "AUTH_REQUIRED", check_user},  /* a client that did not log in */
+    {STAGE_MAIL, "MAXMSGS", check_messages},    /* one message more */
+    {STAGE_MAIL, "BADSENDERS", check_sender},   /* a sender that is in the table */
+    {STAGE_MAIL, "REFUSE", check_refuse},       /* all */
+    {STAGE_RCPT, "MAXRCPTS", check_recipients}, /* one recipient more */
+    {STAGE_RCPT, "DOMAINS", check_domain},      /* a domain that is not ours */
+    {STAGE_RCPT, "MAILBOXES", check_mailbox},   /* a mailbox that is none, or has a reply of its own */
+    {STAGE_RCPT, "place", check_place},         /* mail that has no place to go */
+    {STAGE_RCPT, "REFUSE", check_refuse},       /* all */
+    {STAGE_RCPT, "RBLSMTPD", check_rblsmtpd},   /* a client that tcprules names */
+    {STAGE_RCPT, "DNSBL", check_lists},         /* a client that is listed (reject, tempfail) */
+    {STAGE_DATA, "REFUSE", check_refuse},       /* all */
+    {STAGE_DATA, "DNSBL", check_lists},         /* nothing: the verdict is heard for the header (store) */
+    {STAGE_DOT, "REFUSE", check_refuse},        /* all, once the message is stored */
 };
 
 enum { CHECKS = sizeof checks / sizeof *checks };
