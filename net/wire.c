@@ -58,7 +58,7 @@ void wire_change(struct wire *w, int in, int out)
     w->out = out;
     w->in_is_socket = set_receive_timeout(in);
     w->out_is_socket = true; /* until a send says otherwise */
-    w->next = w->buffer->in + WIRE_HEADROOM;
+    w->next = w->buffer->bytes + WIRE_HEADROOM;
     w->have = 0;
 }
 
@@ -103,7 +103,7 @@ static size_t fill(struct wire *w, char *buf, size_t space, instant *until)
             end(w, WIRE_STOPPED);
         } else if (r > 0) {
             w->bytes_in += (uint64_t)r;
-            size_t end_of_it = (size_t)(buf - w->buffer->in) + (size_t)r;
+            size_t end_of_it = (size_t)(buf - w->buffer->bytes) + (size_t)r;
             if (end_of_it > w->touched)
                 w->touched = end_of_it;
             return (size_t)r;
@@ -175,7 +175,7 @@ enum wire_pause wire_pause(struct wire *w, instant until, enum wire_watch watch)
 
 int wire_line(struct wire *w, struct slice *line)
 {
-    char *const base = w->buffer->in + WIRE_HEADROOM;
+    char *const base = w->buffer->bytes + WIRE_HEADROOM;
     bool too_long = false;
     size_t seen = 0;           /* octets of the input known to hold no line end */
     instant until = INT64_MAX; /* for the whole line, from the first wait on */
@@ -201,9 +201,9 @@ int wire_line(struct wire *w, struct slice *line)
                 return too_long ? 0 : 1;
         }
         seen = w->have;
+        wire_flush(w);
         if (w->next != base)
             w->next = memmove(base, w->next, w->have);
-        wire_flush(w);
         size_t got = fill(w, base + w->have, WIRE_IN - w->have, &until);
         if (!got)
             return -1;
@@ -215,7 +215,7 @@ int wire_chunk(struct wire *w, instant limit, char **bytes, size_t *n)
 {
     if (!w->have) {
         wire_flush(w);
-        w->next = w->buffer->in + WIRE_HEADROOM;
+        w->next = w->buffer->bytes + WIRE_HEADROOM;
         w->have = fill(w, w->next, WIRE_IN, &limit);
         if (!w->have)
             return -1;
@@ -231,10 +231,11 @@ void wire_take(struct wire *w, size_t n)
     w->have -= n;
 }
 
-/* Wipes the buffer before the next bytes and behind them. */
+/* Wipes the bytes before the next ones, and those behind them and the output. */
 void wire_forget(struct wire *w)
 {
-    char *const start = w->buffer->in, *const behind = w->next + w->have, *const end = start + w->touched;
+    char *const start = w->buffer->bytes, *const end = start + w->touched;
+    char *const behind = w->out_len ? w->said + w->out_len : w->next + w->have;
 
     explicit_bzero(start, (size_t)(w->next - start));
     if (behind < end)
@@ -286,7 +287,7 @@ static void write_all(struct wire *w, const char *p, size_t n)
 void wire_flush(struct wire *w)
 {
     if (w->out_len)
-        write_all(w, w->buffer->out, w->out_len);
+        write_all(w, w->said, w->out_len);
     w->out_len = 0;
 }
 
@@ -294,7 +295,9 @@ void wire_put(struct wire *w, const char *bytes, size_t n)
 {
     while (n) {
         size_t space = WIRE_OUT - w->out_len, part = n < space ? n : space;
-        memcpy(w->buffer->out + w->out_len, bytes, part);
+        if (!w->out_len)
+            w->said = w->next + w->have;
+        memcpy(w->said + w->out_len, bytes, part);
         w->out_len += part;
         bytes += part;
         n -= part;
@@ -312,7 +315,7 @@ void wire_linger(struct wire *w)
     if (w->end == WIRE_EOF || w->end == WIRE_LOST || !w->in_is_socket || shutdown(w->out, SHUT_WR) < 0)
         return;
     while (budget && wait_for(w->in, POLLIN, until)) {
-        ssize_t r = recv(w->in, w->buffer->in, sizeof w->buffer->in, MSG_DONTWAIT);
+        ssize_t r = recv(w->in, w->buffer->bytes, sizeof w->buffer->bytes, MSG_DONTWAIT);
         if (r <= 0)
             return;
         budget -= (size_t)r < budget ? (size_t)r : budget;

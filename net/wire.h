@@ -14,8 +14,8 @@
 enum {
     WIRE_LINE = 4096,  /* octets of a command line with its line end */
     WIRE_HEADROOM = 1, /* free bytes in front of a chunk */
-    WIRE_IN = 65536,   /* input buffer: so much of a message is read at once */
-    WIRE_OUT = 2560    /* output buffer: replies of a pipelined group that go out in one write */
+    WIRE_IN = 65536,   /* so much of a message is read at once */
+    WIRE_OUT = 2560    /* replies of a pipelined group that go out in one write */
 };
 
 /* Why nothing more can be read. The first reason stays, but WIRE_LOST replaces any. */
@@ -27,10 +27,10 @@ enum wire_end {
     WIRE_STOPPED  /* wire_stop was called: we are to end */
 };
 
-/* The buffers, apart from the rest: large, and mostly touched at their beginning only. */
+/* Apart from the rest: large, and mostly touched at its beginning only. Output stands behind the input that
+ * was read: it is sent before anything more is read. */
 struct wire_buffer {
-    char out[WIRE_OUT];
-    char in[WIRE_HEADROOM + WIRE_IN];
+    char bytes[WIRE_HEADROOM + WIRE_IN + WIRE_OUT];
 };
 
 struct wire {
@@ -40,8 +40,9 @@ struct wire {
     int64_t patience; /* nanoseconds for a line, for a chunk, for a write */
     instant limit;    /* of the whole session */
     char *next;       /* input not taken yet: [next, next + have) */
+    char *said;       /* output not sent yet: [said, said + out_len) */
     size_t have, out_len;
-    size_t touched; /* of the input buffer: no more than so much of it was ever written */
+    size_t touched; /* of the buffer: no input was ever read to what lies behind */
     uint64_t bytes_in, bytes_out;
     struct wire_buffer *buffer;
 };

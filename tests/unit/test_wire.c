@@ -312,7 +312,7 @@ START_TEST(chunks)
     say("DATA\r\nhello", 11);
     ck_assert(wire_line(&w, &line) == 1 && line.n == 4);
     ck_assert(!wire_chunk(&w, INT64_MAX, &bytes, &n) && n == 5 && !memcmp(bytes, "hello", 5));
-    ck_assert_msg(bytes - WIRE_HEADROOM >= buffer.in, "there is room in front");
+    ck_assert_msg(bytes - WIRE_HEADROOM >= buffer.bytes, "there is room in front");
     memmove(bytes - WIRE_HEADROOM, bytes, 2);
     wire_take(&w, 2);
     ck_assert(!wire_chunk(&w, INT64_MAX, &bytes, &n) && n == 3 && !memcmp(bytes, "llo", 3));
@@ -323,7 +323,7 @@ START_TEST(chunks)
     say(huge, WIRE_IN);
     say(huge + WIRE_IN, 6);
     ck_assert_msg(!wire_chunk(&w, INT64_MAX, &bytes, &n) && n == WIRE_IN, "as much as fits");
-    ck_assert(bytes - WIRE_HEADROOM >= buffer.in && bytes + n <= buffer.in + sizeof buffer.in);
+    ck_assert(bytes - WIRE_HEADROOM >= buffer.bytes && bytes + n <= buffer.bytes + sizeof buffer.bytes);
     ck_assert(!memcmp(bytes, huge, n));
     wire_take(&w, n - 1);
     ck_assert(wire_line(&w, &line) == 1 && line.n == 0);
@@ -699,10 +699,10 @@ START_TEST(linger_flushes)
 }
 END_TEST
 
-/* Bytes of a secret anywhere in the input buffer. */
+/* Bytes of a secret anywhere in the buffer. */
 static bool is_in_buffer(const char *secret)
 {
-    return memmem(buffer.in, sizeof buffer.in, secret, strlen(secret));
+    return memmem(buffer.bytes, sizeof buffer.bytes, secret, strlen(secret));
 }
 
 /* A secret line behind so many lines, in so many packets, and so many bytes behind it. */
@@ -774,12 +774,66 @@ START_TEST(forget_little)
     struct slice line;
 
     open_pair(SOCK_STREAM);
-    memset(buffer.in + 4096, 'x', sizeof buffer.in - 4096);
+    memset(buffer.bytes + 4096, 'x', sizeof buffer.bytes - 4096);
     say("NOOP\r\n", 6);
     ck_assert(wire_line(&w, &line) == 1);
     wire_forget(&w);
-    for (size_t i = 4096; i < sizeof buffer.in; i++)
-        MUST(buffer.in[i] == 'x', "byte %zu", i);
+    for (size_t i = 4096; i < sizeof buffer.bytes; i++)
+        MUST(buffer.bytes[i] == 'x', "byte %zu", i);
+    close_pair();
+}
+END_TEST
+
+/* What is to be said stands behind what was heard: neither harms the other, nor does forgetting. */
+START_TEST(said_beside_heard)
+{
+    static char long_line[3000], heard[WIRE_OUT + 100];
+    struct slice line;
+
+    memset(long_line, 's', sizeof long_line - 2);
+    memcpy(long_line + sizeof long_line - 2, "\r\n", 2);
+    open_pair(SOCK_SEQPACKET);
+    say(long_line, sizeof long_line); /* later input is shorter: this stays behind it */
+    say("NOOP 1\r\nc2VjcmV0\r\nNOOP 2\r\nNOO", 29);
+    say("P 3\r\n", 5);
+    ck_assert(wire_line(&w, &line) == 1 && line.n == sizeof long_line - 2);
+    ck_assert(wire_line(&w, &line) == 1 && slice_is(line, "NOOP 1"));
+    wire_put(&w, "one\r\n", 5);
+    ck_assert_msg(slice_is(line, "NOOP 1"), "a line stays until the next");
+    ck_assert(wire_line(&w, &line) == 1 && slice_is(line, "c2VjcmV0"));
+    wire_forget(&w);
+    ck_assert_msg(!is_in_buffer("c2Vj") && !is_in_buffer("ssss"), "forgotten before and behind the output");
+    wire_put(&w, "two\r\n", 5);
+    ck_assert(wire_line(&w, &line) == 1 && slice_is(line, "NOOP 2"));
+    ck_assert_msg(recv(client, heard, sizeof heard, MSG_DONTWAIT) < 0, "not sent yet");
+    ck_assert(wire_line(&w, &line) == 1 && slice_is(line, "NOOP 3"));
+    ck_assert_msg(recv(client, heard, sizeof heard, 0) == 10 && !memcmp(heard, "one\r\ntwo\r\n", 10),
+                  "in one write");
+    close_pair();
+}
+END_TEST
+
+/* The most input there can be, and the most output beside it. */
+START_TEST(said_beside_most)
+{
+    static char input[WIRE_IN], heard[WIRE_OUT + 1];
+    char reply[WIRE_OUT];
+    int size = 4 * WIRE_IN;
+    struct slice line;
+
+    for (size_t i = 0; i < sizeof input; i++)
+        input[i] = "NOOP ab\n"[i % 8];
+    open_pair(SOCK_STREAM);
+    ck_assert(!setsockopt(client, SOL_SOCKET, SO_SNDBUF, &size, sizeof size));
+    say(input, sizeof input);
+    ck_assert(wire_line(&w, &line) == 1);
+    ck_assert_uint_eq(w.have, WIRE_IN - 8);
+    memset(reply, 'r', sizeof reply);
+    wire_put(&w, reply, sizeof reply - 1);
+    for (size_t i = 1; i < WIRE_IN / 8; i++)
+        MUST(wire_line(&w, &line) == 1 && slice_is(line, "NOOP ab"), "line %zu", i);
+    wire_put(&w, reply, 1);
+    ck_assert(recv(client, heard, sizeof heard, 0) == WIRE_OUT && !memcmp(heard, reply, sizeof reply));
     close_pair();
 }
 END_TEST
@@ -856,6 +910,8 @@ static void tests(TCase *t)
     tcase_add_loop_test(t, forget, 0, COUNT(secrets));
     tcase_add_test(t, forget_moved);
     tcase_add_test(t, forget_little);
+    tcase_add_test(t, said_beside_heard);
+    tcase_add_test(t, said_beside_most);
     tcase_add_test(t, change);
     tcase_add_test(t, pause_behind_the_last_word);
 }
