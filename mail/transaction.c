@@ -27,6 +27,11 @@ void transaction_begin(struct transaction *t, const struct address *sender, bool
     t->sender_len = address_fmt(t->buffer->sender, sender);
 }
 
+const char *transaction_place(const struct transaction *t, size_t i)
+{
+    return t->buffer->arena + (i ? t->buffer->place[i] : sizeof(struct entry));
+}
+
 static size_t find_place(const struct transaction *t, struct slice place)
 {
     size_t i = 0;
@@ -52,7 +57,8 @@ bool transaction_add(struct transaction *t, struct slice recipient, struct slice
         memcpy(at, &e, sizeof e);
         memcpy(at + sizeof e, place.p, place.n);
         at[sizeof e + place.n] = 0;
-        t->buffer->place[t->places++] = (uint32_t)(t->used + sizeof e);
+        if (t->places++)
+            t->buffer->place[which] = (uint32_t)(t->used + sizeof e);
         t->used += place.n + TRANSACTION_ENTRY;
     }
     struct entry e = {(uint16_t)recipient.n, (uint16_t)which};

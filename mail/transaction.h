@@ -17,12 +17,13 @@ enum {
     TRANSACTION_ADDRESS = ADDRESS_FMT + ADDRESS_DOMAIN /* a recipient with RELAYCLIENT behind it */
 };
 
-/* Apart from the rest, so that a session without a message never touches it. */
+/* Apart from the rest, so that a session without a message never touches it; one with few recipients and one
+ * place touches the beginning only. */
 struct transaction_buffer {
-    char sender[ADDRESS_FMT];           /* as address_fmt has it */
-    uint32_t place[TRANSACTION_PLACES]; /* where each begins in the arena: beside its front, so that a
-                                           message with few recipients touches one page of all this */
+    char sender[ADDRESS_FMT]; /* as address_fmt has it */
     char arena[TRANSACTION_ARENA];
+    uint32_t place[TRANSACTION_PLACES]; /* where each begins in the arena, but for the first: always at its
+                                           front */
 };
 
 struct transaction {
@@ -48,10 +49,7 @@ bool transaction_add(struct transaction *t, struct slice recipient, struct slice
 bool transaction_next(const struct transaction *t, size_t *at, struct slice *recipient, const char **place);
 
 /* One of the t->places Maildirs, a C string. */
-static inline const char *transaction_place(const struct transaction *t, size_t i)
-{
-    return t->buffer->arena + t->buffer->place[i];
-}
+const char *transaction_place(const struct transaction *t, size_t i);
 
 /* Empty for the null reverse-path. */
 static inline struct slice transaction_sender(const struct transaction *t)
