@@ -2,6 +2,7 @@
 #include "base/about.h"
 #include "base/exits.h"
 #include "smtp/explain.h"
+#include "smtp/parts.h"
 #include "smtp/serve.h"
 
 #include <string.h>
@@ -11,14 +12,14 @@ extern char **environ;
 
 /* All there is: nothing in this program is ever allocated. A common symbol is placed behind the variables
  * of the C library, which are few: so its front part shares their page. */
-__attribute__((common)) struct session session;
+__attribute__((common)) struct parts parts;
 
 static void log_complaint(void *context, const char *name, const char *value, const char *why)
 {
     struct session *s = context;
 
     log_event(&s->log, "config");
-    log_string(&s->log, "client", s->client.text);
+    log_string(&s->log, "client", s->client->text);
     log_string(&s->log, "variable", name);
     if (value)
         log_string(&s->log, "value", value);
@@ -29,10 +30,10 @@ static void log_complaint(void *context, const char *name, const char *value, co
 static int run(struct session *s)
 {
     wire_catch_signals(0);
-    log_init(&s->log, &s->log_buffer, 2);
-    client_find(&s->client, 0);
-    if (config_load(&s->config, &s->config_buffer, environ, log_complaint, s)) {
-        wire_init(&s->wire, &s->wire_buffer, 0, 1, 10 * SECOND, deadline_after(deadline_now(), 10 * SECOND));
+    log_init(&s->log, s->log.buffer, 2);
+    client_find(s->client, 0);
+    if (config_load(&s->config, s->config.buffer, environ, log_complaint, s)) {
+        wire_init(&s->wire, s->wire.buffer, 0, 1, 10 * SECOND, deadline_after(deadline_now(), 10 * SECOND));
         s->config.verbose = false; /* nothing is known yet that a line must say */
         session_reply(s, &reply_config);
         wire_linger(&s->wire);
@@ -47,12 +48,13 @@ int main(int argc, char **argv)
 {
     static const char usage[] = "usage: postern-smtpd [-n | -w client helo sender recipient]\n";
 
+    struct session *s = parts_join(&parts);
     if (argc == 1)
-        return run(&session);
+        return run(s);
     if (argc == 2 && !strcmp(argv[1], "-n"))
-        return explain_settings(&session, environ);
+        return explain_settings(s, environ);
     if (argc == 6 && !strcmp(argv[1], "-w"))
-        return explain_door(&session, environ, argv + 2);
+        return explain_door(s, environ, argv + 2);
     int code = about_asked(argc, argv, usage);
     return code < 0 ? about_misuse(usage) : code;
 }

@@ -105,7 +105,7 @@ static const struct mechanism *find_mechanism(struct slice name)
 
 static void accept_user(struct session *s, const struct mechanism *m, struct slice user)
 {
-    s->user_len = user.n < sizeof s->user ? user.n : sizeof s->user;
+    s->user_len = user.n < SESSION_USER ? user.n : SESSION_USER;
     memcpy(s->user, user.p, s->user_len);
     if (!s->config.relayclient) {
         s->config.relayclient = "";

@@ -8,6 +8,15 @@
 #include <case.h>
 #include <fmt.h>
 
+void door_begin(struct session *s)
+{
+    struct door *d = s->door;
+
+    table_init(&d->domains, s->config.domains, d->domains.buffer);
+    table_init(&d->mailboxes, s->config.mailboxes, d->mailboxes.buffer);
+    table_init(&d->badsenders, s->config.badsenders, d->badsenders.buffer);
+}
+
 /* A table that cannot be asked is our trouble, never an answer. */
 static const struct reply *lookup_trouble(struct session *s, const struct table *t)
 {
@@ -33,10 +42,10 @@ static const struct reply *check_sender(struct session *s, struct visit *v)
 {
     if (!s->config.badsenders)
         return NULL;
-    int r = lookup_sender(&s->badsenders, v->sender);
+    int r = lookup_sender(&s->door->badsenders, v->sender);
     v->rule = r > 0 ? "listed" : "not listed";
     if (r < 0)
-        return lookup_trouble(s, &s->badsenders);
+        return lookup_trouble(s, &s->door->badsenders);
     return r ? &reply_refused_sender : NULL;
 }
 
@@ -62,11 +71,11 @@ static const struct reply *check_domain(struct session *s, struct visit *v)
     } else if (c->relayclient) {
         v->rule = "RELAYCLIENT";
     } else if (c->domains) {
-        r = lookup_domain(&s->domains, (struct slice){a->domain, a->domain_len});
+        r = lookup_domain(&s->door->domains, (struct slice){a->domain, a->domain_len});
         v->rule = r > 0 ? "local" : "not local";
     }
     if (r < 0)
-        return lookup_trouble(s, &s->domains);
+        return lookup_trouble(s, &s->door->domains);
     return r ? NULL : &reply_not_local;
 }
 
@@ -96,7 +105,7 @@ static const struct reply *obey_entry(struct session *s, struct visit *v, struct
 
     if (place_parse(value, &kind)) {
         errno = EINVAL;
-        return lookup_trouble(s, &s->mailboxes);
+        return lookup_trouble(s, &s->door->mailboxes);
     }
     if (kind == PLACE_REPLY && is_postmaster(v->recipient)) {
         v->rule = "postmaster is never refused";
@@ -117,10 +126,10 @@ static const struct reply *check_mailbox(struct session *s, struct visit *v)
 
     if (!s->config.mailboxes)
         return NULL;
-    int r = lookup_mailbox(&s->mailboxes, v->recipient, &value);
+    int r = lookup_mailbox(&s->door->mailboxes, v->recipient, &value);
     v->rule = r > 0 ? "found" : "not found";
     if (r < 0)
-        return lookup_trouble(s, &s->mailboxes);
+        return lookup_trouble(s, &s->door->mailboxes);
     if (r)
         return obey_entry(s, v, value);
     if (is_postmaster(v->recipient))

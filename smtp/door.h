@@ -4,6 +4,15 @@
 #define POSTERN_DOOR_H
 
 #include "smtp/session.h"
+#include "table/table.h"
+
+/* The tables that checks ask. */
+struct door {
+    struct table domains, mailboxes, badsenders;
+};
+
+/* No table is opened yet. */
+void door_begin(struct session *s);
 
 /* What is asked about. Checks fill in the rest. */
 struct visit {

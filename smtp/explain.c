@@ -4,6 +4,7 @@
 #include "base/exits.h"
 #include "base/spelling.h"
 #include "log/complaint.h"
+#include "net/client.h"
 #include "smtp/door.h"
 #include "smtp/listed.h"
 
@@ -64,7 +65,7 @@ static bool has_no_dot(const struct session *s)
     const char *me = s->config.me;
 
     return *me != '[' && !strchr(me, '.') &&
-           (me == s->config_buffer.hostname || strcmp(me, "localhost") != 0);
+           (me == s->config.buffer->hostname || strcmp(me, "localhost") != 0);
 }
 
 static bool has_no_place(const struct config *c)
@@ -135,7 +136,7 @@ static int check_table(struct session *s, const char *name, const char *kind, co
 
     if (!path)
         return 0;
-    table_init(&t, path, &s->table_buffer[0]);
+    table_init(&t, path, s->door->domains.buffer);
     int64_t n = table_check(&t);
     int is_kind = n < 0 ? -1 : table_is(&t, kind, &named);
     if (is_kind < 0)
@@ -165,7 +166,7 @@ int explain_settings(struct session *s, char *const *environment)
 {
     bool lost = false;
 
-    int bad = config_load(&s->config, &s->config_buffer, environment, complaint_tell, "postern-smtpd");
+    int bad = config_load(&s->config, s->config.buffer, environment, complaint_tell, "postern-smtpd");
     for (char *const *variable = environment; *variable; variable++)
         check_name(&s->config, *variable);
     if (bad)
@@ -208,10 +209,10 @@ int explain_door(struct session *s, char *const *environment, char *const argume
     struct address sender, recipient;
     struct visit v = {.sender = &sender, .recipient = &recipient};
 
-    log_init(&s->log, &s->log_buffer, 2);
-    if (config_load(&s->config, &s->config_buffer, environment, complaint_tell, "postern-smtpd"))
+    log_init(&s->log, s->log.buffer, 2);
+    if (config_load(&s->config, s->config.buffer, environment, complaint_tell, "postern-smtpd"))
         return EXIT_WRONG;
-    if (!client_is(&s->client, slice_of(arguments[0])))
+    if (!client_is(s->client, slice_of(arguments[0])))
         return wrong("no IP address", arguments[0]);
     if (!read_path(arguments[2], ADDRESS_REVERSE, &sender))
         return wrong("no sender", arguments[2]);
@@ -220,6 +221,7 @@ int explain_door(struct session *s, char *const *environment, char *const argume
     session_init(s, 0, 1);
     session_greet(s, slice_of(arguments[1]), true);
 
+    door_begin(s);
     listed_begin(s);
     const struct reply *refusal = door_explain(s, &v, tell, NULL);
     if (!refusal) {

@@ -1,6 +1,8 @@
 #include "smtp/listed.h"
 
+#include "dns/survey.h"
 #include "dns/verdict.h"
+#include "net/client.h"
 #include "table/sicklist.h"
 
 #include <errno.h>
@@ -8,17 +10,22 @@
 #include <case.h>
 #include <fmt.h>
 
+enum {
+    LISTED_NAME = 190, /* octets of a list's name in a reply */
+    LISTED_HIT = 24    /* room for one answer, its equals sign and comma */
+};
+
 #define TEXT_TIME (1 * SECOND)
 
 static bool is_open(const struct session *s)
 {
-    return s->lists_asked && verdict_of(&s->listed.findings) == VERDICT_OPEN;
+    return s->lists_asked && verdict_of(s->listed->findings) == VERDICT_OPEN;
 }
 
 /* A white list alone can change nothing for a client that no other list has. */
 static bool is_undecided(const struct session *s)
 {
-    return is_open(s) && verdict_may_be_listed(&s->listed.findings);
+    return is_open(s) && verdict_may_be_listed(s->listed->findings);
 }
 
 /* What a list is called before others: its zone may hold a key. DNSBL_SHOW has pairs zone=name. */
@@ -39,7 +46,7 @@ static struct slice shown_name(const struct session *s, struct slice zone)
 /* Leaves out the lists that postern-dnsbl -c found to be no good. */
 static void leave_out_sick(struct session *s, struct dnslists *set)
 {
-    struct table *sick = &s->listed.sick;
+    struct table *sick = &s->listed->sick;
     size_t kept = 0;
 
     for (size_t i = 0; i < set->n; i++) {
@@ -66,15 +73,15 @@ static void read_set(struct session *s, const char *text, struct dnslists *set)
 void listed_begin(struct session *s)
 {
     const struct config *c = &s->config;
-    struct listed *l = &s->listed;
+    struct listed *l = s->listed;
 
     if (!(c->rwl || c->dnsbl) || c->rblsmtpd)
         return;
-    table_init(&l->sick, c->dnsbl_sick, &s->table_buffer[3]);
-    read_set(s, c->rwl, &l->white);
-    read_set(s, c->dnsbl, &l->black);
-    finding_gather(&l->findings, &l->white, &l->black, (int)c->dnsbl_threshold);
-    survey_begin(&l->survey, &l->findings, s->client.known ? &s->client.ip : NULL,
+    table_init(&l->sick, c->dnsbl_sick, l->sick.buffer);
+    read_set(s, c->rwl, l->white);
+    read_set(s, c->dnsbl, l->black);
+    finding_gather(l->findings, l->white, l->black, (int)c->dnsbl_threshold);
+    survey_begin(l->survey, l->findings, s->client->known ? &s->client->ip : NULL,
                  deadline_after(deadline_now(), c->dnsbl_timeout));
     s->lists_asked = true;
 }
@@ -82,8 +89,8 @@ void listed_begin(struct session *s)
 /* Takes answers until the verdict is known: WIRE_OTHER, or until something else ends the pause. */
 static enum wire_pause take_answers(struct session *s, instant until, enum wire_watch watch)
 {
-    struct survey *d = &s->listed.survey;
-    struct pollfd *fds = s->listed.fds;
+    struct survey *d = s->listed->survey;
+    struct pollfd fds[1 + SURVEY_FDS];
 
     while (is_open(s)) {
         instant next = until;
@@ -102,7 +109,7 @@ enum wire_pause listed_pause(struct session *s, instant until, enum wire_watch w
 {
     enum wire_pause p = take_answers(s, until, watch);
 
-    if (p != WIRE_OTHER || (s->lists_asked && verdict_of(&s->listed.findings) == VERDICT_WELCOME))
+    if (p != WIRE_OTHER || (s->lists_asked && verdict_of(s->listed->findings) == VERDICT_WELCOME))
         return p;
     return wire_pause(&s->wire, until, watch);
 }
@@ -149,21 +156,21 @@ static void log_item(struct session *s, const struct finding *item, int score)
 /* Once, when the verdict is known. */
 static void log_verdict(struct session *s)
 {
-    struct listed *l = &s->listed;
-    int score = 0, which = verdict_decider(&l->findings);
+    struct listed *l = s->listed;
+    int score = 0, which = verdict_decider(l->findings);
 
-    for (size_t i = 0; i < l->findings.n; i++) {
-        const struct finding *item = &l->findings.finding[i];
+    for (size_t i = 0; i < l->findings->n; i++) {
+        const struct finding *item = &l->findings->finding[i];
         if (item->state == FINDING_MISS || item->state == FINDING_ASKED)
             continue;
         if (item->state == FINDING_HIT && !item->is_white)
             score += item->list->weight;
         log_item(s, item, score);
     }
-    if (verdict_of(&l->findings) != VERDICT_LISTED)
+    if (verdict_of(l->findings) != VERDICT_LISTED)
         return;
     log_event(&s->log, "listed");
-    log_bytes(&s->log, "list", shown_name(s, l->findings.finding[which].list->zone));
+    log_bytes(&s->log, "list", shown_name(s, l->findings->finding[which].list->zone));
     log_signed(&s->log, "score", score);
     log_number(&s->log, "threshold", s->config.dnsbl_threshold);
     log_string(&s->log, "action", config_action(s->config.dnsbl_action));
@@ -176,17 +183,17 @@ static void log_verdict(struct session *s)
  * may have sent all it wanted. */
 static void await(struct session *s, bool text)
 {
-    struct listed *l = &s->listed;
-    struct pollfd *fds = s->listed.fds;
+    struct listed *l = s->listed;
+    struct pollfd fds[1 + SURVEY_FDS];
     struct slice ignored;
 
     s->paused = true;
-    while (text ? !survey_text(&l->survey, &ignored) : is_undecided(s)) {
+    while (text ? !survey_text(l->survey, &ignored) : is_undecided(s)) {
         instant next = INT64_MAX;
-        size_t n = survey_prepare(&l->survey, fds + 1, &next);
+        size_t n = survey_prepare(l->survey, fds + 1, &next);
         if (wire_pause_with(&s->wire, next, WIRE_WATCH_NOTHING, fds, n) == WIRE_GONE)
             return;
-        survey_take(&l->survey, fds + 1, n);
+        survey_take(l->survey, fds + 1, n);
     }
 }
 
@@ -204,22 +211,21 @@ static bool tells(struct slice text, struct slice zone, struct slice shown)
 /* CODE Client [ADDRESS] is listed by NAME: TEXT. Never over 512 octets, whatever the list says. */
 static void write_refusal(struct session *s, const char *code)
 {
-    struct listed *l = &s->listed;
-    int which = verdict_decider(&l->findings);
-    struct slice text = {"", 0}, name = shown_name(s, l->findings.finding[which].list->zone);
+    struct listed *l = s->listed;
+    int which = verdict_decider(l->findings);
+    struct slice text = {"", 0}, name = shown_name(s, l->findings->finding[which].list->zone);
     size_t n = fmt_str(l->reply, code);
 
     n += fmt_str(l->reply + n, " Client ");
-    n += ip_literal_fmt(l->reply + n, &s->client.ip);
+    n += ip_literal_fmt(l->reply + n, &s->client->ip);
     n += fmt_str(l->reply + n, " is listed by ");
     n += fmt_copybytes(l->reply + n, name.p, name.n < LISTED_NAME ? name.n : LISTED_NAME);
     instant least = deadline_after(deadline_now(), TEXT_TIME);
-    if (l->survey.deadline < least) /* the client came late to its RCPT */
-        l->survey.deadline = least;
-    survey_ask_text(&l->survey, (size_t)which);
+    if (l->survey->deadline < least) /* the client came late to its RCPT */
+        l->survey->deadline = least;
+    survey_ask_text(l->survey, (size_t)which);
     await(s, true);
-    if (survey_text(&l->survey, &text) && text.n &&
-        !tells(text, l->findings.finding[which].list->zone, name)) {
+    if (survey_text(l->survey, &text) && text.n && !tells(text, l->findings->finding[which].list->zone, name)) {
         n += fmt_str(l->reply + n, ": ");
         n += fmt_copybytes(l->reply + n, text.p, text.n);
     }
@@ -233,7 +239,7 @@ static void hear(struct session *s)
         [DNSBL_DROP] = "521 5.7.1", [DNSBL_REJECT] = "550 5.7.1", [DNSBL_TEMPFAIL] = "451 4.7.1",
         [DNSBL_STORE] = NULL,       [DNSBL_LOG] = NULL,
     };
-    struct listed *l = &s->listed;
+    struct listed *l = s->listed;
     const char *code = codes[s->config.dnsbl_action];
 
     await(s, false);
@@ -241,9 +247,9 @@ static void hear(struct session *s)
         return; /* the session is over */
     l->heard = true;
     log_verdict(s);
-    if (code && verdict_of(&l->findings) == VERDICT_LISTED)
+    if (code && verdict_of(l->findings) == VERDICT_LISTED)
         write_refusal(s, code);
-    survey_end(&l->survey);
+    survey_end(l->survey);
 }
 
 const struct reply *listed_refusal(struct session *s, enum stage stage, const char **rule)
@@ -256,7 +262,7 @@ const struct reply *listed_refusal(struct session *s, enum stage stage, const ch
                                         [VERDICT_CLEAN] = "not listed",
                                         [VERDICT_LISTED] = "listed",
                                         [VERDICT_WELCOME] = "in RWL"};
-    struct listed *l = &s->listed;
+    struct listed *l = s->listed;
 
     if (!s->lists_asked || stages[s->config.dnsbl_action] != stage)
         return NULL;
@@ -264,18 +270,18 @@ const struct reply *listed_refusal(struct session *s, enum stage stage, const ch
         hear(s);
     if (!l->heard)
         return deadline_now() < s->wire.limit ? &reply_shutdown : &reply_timeout;
-    *rule = rules[verdict_of(&l->findings)];
+    *rule = rules[verdict_of(l->findings)];
     memcpy(s->text, l->reply, l->reply_len);
     return l->reply_len ? session_text(s, l->reply_len, reason_listed) : NULL;
 }
 
 size_t listed_hits(const struct session *s, char *out, size_t space)
 {
-    const struct listed *l = &s->listed;
+    const struct listed *l = s->listed;
     size_t n = 0;
 
-    for (size_t i = 0; s->lists_asked && l->heard && i < l->findings.n; i++) {
-        const struct finding *item = &l->findings.finding[i];
+    for (size_t i = 0; s->lists_asked && l->heard && i < l->findings->n; i++) {
+        const struct finding *item = &l->findings->finding[i];
         struct slice name = shown_name(s, item->list->zone);
         if (item->state != FINDING_HIT || space - n < name.n + LISTED_HIT)
             continue;
@@ -289,8 +295,8 @@ size_t listed_hits(const struct session *s, char *out, size_t space)
 
 void listed_close(struct session *s)
 {
-    if (!s->lists_asked || s->listed.heard || is_open(s))
+    if (!s->lists_asked || s->listed->heard || is_open(s))
         return;
     log_verdict(s);
-    survey_end(&s->listed.survey);
+    survey_end(s->listed->survey);
 }

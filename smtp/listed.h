@@ -4,7 +4,19 @@
 #ifndef POSTERN_LISTED_H
 #define POSTERN_LISTED_H
 
+#include "dns/finding.h"
 #include "smtp/session.h"
+#include "table/table.h"
+
+struct listed {
+    bool heard;       /* the verdict is known and logged */
+    size_t reply_len; /* what follows from it, in `reply`; 0: nothing */
+    char *reply;      /* SESSION_TEXT octets */
+    struct table sick;
+    struct dnslists *black, *white;
+    struct findings *findings;
+    struct survey *survey; /* <dns.h> is not for all */
+};
 
 /* Asks RWL and DNSBL, where they are set and tcprules has not decided already (RBLSMTPD). */
 void listed_begin(struct session *s);

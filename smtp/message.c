@@ -1,7 +1,10 @@
 #include "smtp/message.h"
 
+#include "net/client.h"
+#include "net/ucspitls.h"
 #include "smtp/door.h"
 #include "smtp/listed.h"
+#include "store/delivery.h"
 
 #include <assert.h>
 #include <time.h>
@@ -9,6 +12,8 @@
 #include <fmt.h>
 
 static_assert((int)WIRE_HEADROOM >= (int)BODY_HEADROOM, "the body is converted in place");
+static_assert((int)SESSION_HELO <= (int)TRACE_HELO, "a header has room for it");
+static_assert((int)SESSION_USER <= (int)TRACE_USER, "and for that");
 static_assert((int)MESSAGE_ID >= (int)SESSION_ID + 1 + (int)FMT_ULONG, "a number behind the session's id");
 
 enum { LISTED_MOST = 900 }; /* octets of the field that names the lists: a line has 998 (RFC 5322 2.1.1) */
@@ -41,7 +46,7 @@ static const struct reply *accepted(struct session *s, const char *id)
 
 static const struct reply *delivery_reply(struct session *s, enum delivery_result result, const char *id)
 {
-    const struct delivery *d = &s->delivery;
+    const struct delivery *d = s->delivery;
 
     if (result == DELIVERY_DONE)
         return accepted(s, id);
@@ -67,7 +72,7 @@ static void log_message(struct session *s, const struct message *m, const struct
     log_number(&s->log, "nrcpt", t->recipients);
     if (b->id_len)
         log_bytes(&s->log, "msgid", (struct slice){b->id, b->id_len});
-    log_string(&s->log, "place", delivery_place(&s->delivery, t));
+    log_string(&s->log, "place", delivery_place(s->delivery, t));
     log_seconds(&s->log, "took", deadline_now() - m->began);
     session_log_security(s);
     if (r)
@@ -112,21 +117,21 @@ const struct reply *message_begin(struct session *s, struct message *m)
     char listed[LISTED_MOST];
 
     if (!s->messages_begun)
-        delivery_init(&s->delivery, c->me, c->spool, c->qmailqueue, c->discard);
+        delivery_init(s->delivery, c->me, c->spool, c->qmailqueue, c->discard);
     make_id(s, m->id);
     struct trace trace = {
         .me = c->me,
         .protocol = protocol(s),
-        .tls = s->tls ? s->tls_facts.protocol : NULL,
-        .cipher = s->tls_facts.cipher,
+        .tls = s->tls ? s->tls_facts->protocol : NULL,
+        .cipher = s->tls_facts->cipher,
         .user = {s->user, s->user_len},
         .session = s->id,
         .id = m->id,
         .mode = c->relayclient               ? "relay"
                 : c->domains || c->mailboxes ? "local"
                                              : "collector",
-        .client = s->client.known ? &s->client.ip : NULL,
-        .client_name = s->client.name,
+        .client = s->client->known ? &s->client->ip : NULL,
+        .client_name = s->client->name,
         .helo = session_helo(s),
         .lists = {listed, listed_hits(s, listed, sizeof listed)},
         .transaction = &s->transaction,
@@ -135,7 +140,7 @@ const struct reply *message_begin(struct session *s, struct message *m)
     m->began = deadline_now();
     m->fault = NULL;
     body_init(&m->body);
-    enum delivery_result result = delivery_begin(&s->delivery, &trace);
+    enum delivery_result result = delivery_begin(s->delivery, &trace);
     return result == DELIVERY_DONE ? NULL : end(s, m, delivery_reply(s, result, m->id));
 }
 
@@ -185,9 +190,9 @@ bool message_read(struct session *s, struct message *m)
     size_t taken = body_step(&m->body, bytes, n, out, &made);
     const struct reply *found = find_fault(&s->config, &m->body);
     if (found && !m->fault)
-        delivery_abandon(&s->delivery);
+        delivery_abandon(s->delivery);
     else if (!found)
-        delivery_write(&s->delivery, out, made, queue_limit(s));
+        delivery_write(s->delivery, out, made, queue_limit(s));
     m->fault = found;
     wire_take(&s->wire, taken);
     return found != &reply_far_too_big;
@@ -197,7 +202,7 @@ bool message_read(struct session *s, struct message *m)
 static const struct reply *commit(struct session *s, const char *id)
 {
     struct visit visit = {0};
-    const struct reply *r = delivery_reply(s, delivery_commit(&s->delivery, queue_limit(s)), id);
+    const struct reply *r = delivery_reply(s, delivery_commit(s->delivery, queue_limit(s)), id);
 
     if (r->reason)
         return r;
@@ -210,6 +215,6 @@ const struct reply *message_finish(struct session *s, struct message *m, bool wh
 {
     if (whole && !m->fault)
         return end(s, m, commit(s, m->id));
-    delivery_abandon(&s->delivery);
+    delivery_abandon(s->delivery);
     return end(s, m, m->fault);
 }

@@ -7,7 +7,7 @@ const char *reply_verdict(const struct reply *r)
 
 bool reply_closes(const struct reply *r)
 {
-    return !strncmp(r->text, "421", 3) || !strncmp(r->text, "521", 3) || !strncmp(r->text, "221", 3);
+    return !memcmp(r->text + 1, "21", 2); /* there is no 321 */
 }
 
 /* All of them. */

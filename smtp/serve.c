@@ -1,5 +1,6 @@
 #include "smtp/serve.h"
 
+#include "net/client.h"
 #include "smtp/auth.h"
 #include "smtp/command.h"
 #include "smtp/discreet.h"
@@ -211,10 +212,10 @@ static void log_input(struct session *s, struct slice line)
 static void log_connect(struct session *s)
 {
     log_event(&s->log, "connect");
-    if (s->client.port.n)
-        log_bytes(&s->log, "port", s->client.port);
-    if (s->client.local.n)
-        log_bytes(&s->log, "local", s->client.local);
+    if (s->client->port.n)
+        log_bytes(&s->log, "port", s->client->port);
+    if (s->client->local.n)
+        log_bytes(&s->log, "local", s->client->local);
     log_end(&s->log);
 }
 
@@ -263,6 +264,7 @@ void serve(struct session *s)
     struct slice line;
 
     auth_begin(s);
+    door_begin(s);
     log_connect(s);
     if (s->tls)
         starttls_log(s);

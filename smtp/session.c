@@ -1,6 +1,9 @@
 #include "smtp/session.h"
 
+#include "net/client.h"
+#include "net/ucspitls.h"
 #include "smtp/discreet.h"
+#include "table/table.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -24,11 +27,8 @@ void session_init(struct session *s, int in, int out)
     const struct config *c = &s->config;
 
     s->began = deadline_now();
-    wire_init(&s->wire, &s->wire_buffer, in, out, c->timeout, deadline_after(s->began, c->session_timeout));
-    table_init(&s->domains, c->domains, &s->table_buffer[0]);
-    table_init(&s->mailboxes, c->mailboxes, &s->table_buffer[1]);
-    table_init(&s->badsenders, c->badsenders, &s->table_buffer[2]);
-    transaction_init(&s->transaction, &s->transaction_buffer);
+    wire_init(&s->wire, s->wire.buffer, in, out, c->timeout, deadline_after(s->began, c->session_timeout));
+    transaction_init(&s->transaction, s->transaction.buffer);
     s->greeted = s->esmtp = s->closing = s->turned_away = s->paused = s->lists_asked = s->secret_announced =
         false;
     s->relay_granted = false;
@@ -36,19 +36,19 @@ void session_init(struct session *s, int in, int out)
     s->helo_len = s->from_len = s->to_len = s->user_len = 0;
     s->auths = s->deferred = s->excess = 0;
     s->tried_len = 0;
-    s->tls = !ucspitls_find(&s->ucspitls) && ucspitls_is_on(&s->tls_facts);
+    s->tls = !ucspitls_find(s->ucspitls) && ucspitls_is_on(s->tls_facts);
     s->errors = s->noops = s->vrfys = s->rcpts = s->messages = s->messages_begun = s->messages_kept = 0;
     make_id(s->id);
     log_bound(&s->log, &s->wire.bytes_in);
     log_common(&s->log, "sid", slice_of(s->id));
-    log_common(&s->log, "client", slice_of(s->client.text));
+    log_common(&s->log, "client", slice_of(s->client->text));
     if (c->discard)
         log_common(&s->log, "mode", slice_of("discard"));
 }
 
 void session_greet(struct session *s, struct slice name, bool esmtp)
 {
-    s->helo_len = name.n < sizeof s->helo ? name.n : sizeof s->helo;
+    s->helo_len = name.n < SESSION_HELO ? name.n : SESSION_HELO;
     memcpy(s->helo, name.p, s->helo_len);
     s->greeted = true;
     s->esmtp = esmtp;
@@ -100,8 +100,8 @@ void session_log_reply(struct session *s, const struct reply *r)
 void session_log_security(struct session *s)
 {
     if (s->tls) {
-        log_string(&s->log, "tls", s->tls_facts.protocol);
-        log_string(&s->log, "cipher", s->tls_facts.cipher);
+        log_string(&s->log, "tls", s->tls_facts->protocol);
+        log_string(&s->log, "cipher", s->tls_facts->cipher);
     }
     if (session_is_authenticated(s))
         log_bytes(&s->log, "user", (struct slice){s->user, s->user_len});

@@ -2,41 +2,22 @@
 #ifndef POSTERN_SESSION_H
 #define POSTERN_SESSION_H
 
-#include "net/client.h"
-#include "smtp/config.h"
-#include "store/delivery.h"
-#include "dns/survey.h"
 #include "log/log.h"
-#include "smtp/reply.h"
-#include "table/table.h"
-#include "mail/trace.h"
 #include "mail/transaction.h"
-#include "net/ucspitls.h"
 #include "net/wire.h"
-
-enum { SESSION_ID = 24, SESSION_TEXT = 512, SESSION_PATH = ADDRESS_FMT + 2 };
+#include "smtp/config.h"
+#include "smtp/reply.h"
 
 enum {
-    LISTED_NAME = 190, /* octets of a list's name in a reply */
-    LISTED_HIT = 24    /* room for one answer, its equals sign and comma */
+    SESSION_ID = 24,
+    SESSION_TEXT = 512, /* a reply with its NUL */
+    SESSION_HELO = 255, /* octets of a HELO name that are kept */
+    SESSION_USER = 256, /* and of a user's name */
+    SESSION_PATH = ADDRESS_FMT + 2
 };
 
-/* What DNS lists say; see listed.h. */
-struct listed {
-    bool heard;       /* the verdict is known and logged */
-    size_t reply_len; /* what follows from it, in `reply`; 0: nothing */
-    struct dnslists white, black;
-    struct table sick;
-    char reply[SESSION_TEXT];
-    struct pollfd fds[1 + SURVEY_FDS]; /* as for wire_pause_with */
-    struct findings findings;
-    struct survey survey;
-};
-
-/* Ordered by use: what every session needs stands in front and close together, so that one which is
- * idle, or says only EHLO and QUIT, holds few pages of memory. Behind the large buffers the order is such
- * that what RCPT touches is one page, and what a delivery begins with another; the bench shows it where that
- * is no longer so. */
+/* What every handler needs. The rest is large, or needed by few: it stands apart, see parts.h, and who uses
+ * it includes what it is. */
 struct session {
     instant began;
     bool greeted, esmtp;                         /* HELO or EHLO was said; it was EHLO */
@@ -52,35 +33,31 @@ struct session {
     uint64_t deferred, excess;                   /* RCPTs answered 4xx; too many of this transaction */
     uint64_t messages, messages_begun;           /* accepted; for which DATA was said */
     uint64_t messages_kept;                      /* stored, though REFUSE=dot may have said no */
-    struct ucspitls ucspitls;
-    size_t user_len;  /* 0: not authenticated */
-    size_t tried_len; /* of the name in `user` that AUTH has just refused; 0: none */
     struct wire wire;
     struct log log;
     struct transaction transaction;
-    struct table domains, mailboxes, badsenders;
-    struct client client;
     struct config config;
-    struct config_buffer config_buffer;
     char id[SESSION_ID];
     size_t helo_len, from_len, to_len;
-    char helo[TRACE_HELO];
+    size_t user_len;      /* 0: not authenticated */
+    size_t tried_len;     /* of the name in `user` that AUTH has just refused; 0: none */
     struct reply dynamic; /* the last one of session_text */
-    char text[SESSION_TEXT];
 
-    struct log_buffer log_buffer;
-    struct wire_buffer wire_buffer;
-    struct ucspitls_facts tls_facts;
-    char user[TRACE_USER];
-    char from[SESSION_PATH], to[SESSION_PATH]; /* of the last MAIL and RCPT, as they are logged */
-    struct transaction_buffer transaction_buffer;
-    struct listed listed;     /* where there are any */
-    struct delivery delivery; /* from the first message on */
-    struct table_buffer table_buffer[4];
+    char *text;      /* SESSION_TEXT octets */
+    char *helo;      /* SESSION_HELO */
+    char *user;      /* SESSION_USER */
+    char *from, *to; /* SESSION_PATH: of the last MAIL and RCPT, as they are logged */
+    struct client *client;
+    struct ucspitls *ucspitls;
+    struct ucspitls_facts *tls_facts;
+    struct door *door;
+    struct listed *listed;     /* where there are any */
+    struct delivery *delivery; /* from the first message on */
 };
 
-/* A fresh session on descriptors in and out, with s->config, s->client and s->log in place and all else zero.
- */
+struct table;
+
+/* A fresh session on descriptors in and out: joined (parts.h), with its configuration, client and log. */
 void session_init(struct session *s, int in, int out);
 
 /* The client said HELO, or EHLO. */

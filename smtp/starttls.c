@@ -1,10 +1,12 @@
 #include "smtp/starttls.h"
 
+#include "net/ucspitls.h"
+
 #include <errno.h>
 
 bool starttls_is_offered(const struct session *s)
 {
-    return !s->tls && s->config.ucspitls != TLS_NEVER && s->ucspitls.control >= 0;
+    return !s->tls && s->config.ucspitls != TLS_NEVER && s->ucspitls->control >= 0;
 }
 
 /* TLS that cannot be had is our own trouble: the mail may come later. */
@@ -19,8 +21,8 @@ void starttls_log(struct session *s)
 {
     log_event(&s->log, "tls");
     session_log_security(s);
-    if (*s->tls_facts.server_name)
-        log_string(&s->log, "name", s->tls_facts.server_name);
+    if (*s->tls_facts->server_name)
+        log_string(&s->log, "name", s->tls_facts->server_name);
     log_end(&s->log);
 }
 
@@ -40,7 +42,7 @@ const struct reply *starttls_command(struct session *s, struct slice argument)
         return s->tls ? &reply_tls_again : &reply_unimplemented;
     if (wire_is_ahead(&s->wire)) /* it was said before TLS, and would be obeyed as if behind it */
         return &reply_injection;
-    if (!ucspitls_is_alive(&s->ucspitls)) {
+    if (!ucspitls_is_alive(s->ucspitls)) {
         session_log_trouble(s, "tls", UCSPITLS_CONTROL, EPIPE, 0);
         return &reply_tls_trouble;
     }
@@ -49,7 +51,7 @@ const struct reply *starttls_command(struct session *s, struct slice argument)
     instant until = deadline_earlier(deadline_after(deadline_now(), UCSPITLS_PATIENCE), s->wire.limit);
     if (s->wire.end == WIRE_LOST)
         return NULL;
-    if (ucspitls_start(&s->ucspitls, until, &s->tls_facts) < 0 || ucspitls_switch(&s->ucspitls) < 0) {
+    if (ucspitls_start(s->ucspitls, until, s->tls_facts) < 0 || ucspitls_switch(s->ucspitls) < 0) {
         give_up(s);
         return NULL;
     }

@@ -10,6 +10,7 @@
 #include "tests/fuzz/grammar.h"
 #include "tests/fuzz/obvious.h"
 #include "net/foreign.h"
+#include "smtp/parts.h"
 #include "smtp/serve.h"
 #include "table/cdbmake.h"
 
@@ -37,7 +38,7 @@ enum { DISCARDED, SPOOLED, TABLES, TABLES_ALONE };
 
 enum { SMALL_BYTES = 100, SMALL_HOPS = 1, SMALL_RCPTS = 2, MESSAGES = 64 };
 
-static struct session session;
+static struct parts parts;
 static int input = -1, output = -1, log_fd = -1;
 static char folder[] = "/dev/shm/postern-fuzz-XXXXXX";
 static const char *const maildirs[] = {"spool", "bob", "carol"};
@@ -172,7 +173,7 @@ static void configure(struct session *s, unsigned bits)
     if (bits & RELAY)
         settings[n++] = "RELAYCLIENT=@relay.example";
     settings[n] = NULL;
-    MUST(!config_load(&s->config, &s->config_buffer, (char *const *)(uintptr_t)settings, complain, NULL));
+    MUST(!config_load(&s->config, s->config.buffer, (char *const *)(uintptr_t)settings, complain, NULL));
 }
 
 /* Gives the session its input: a file, or a socket that keeps packets apart. What it can see of it at most.
@@ -203,19 +204,20 @@ static size_t feed(int *fd, struct slice in, bool packets, uint32_t seed)
     return at;
 }
 
-static void hold_session(struct session *s, int in, unsigned bits)
+static void hold_session(int in, unsigned bits)
 {
-    memset(s, 0, sizeof *s);
+    memset(&parts, 0, sizeof parts);
+    struct session *s = parts_join(&parts);
     MUST(!ftruncate(output, 0) && !lseek(output, 0, SEEK_SET));
     MUST(!ftruncate(log_fd, 0) && !lseek(log_fd, 0, SEEK_SET));
-    log_init(&s->log, &s->log_buffer, log_fd);
-    client_find(&s->client, in);
+    log_init(&s->log, s->log.buffer, log_fd);
+    client_find(s->client, in);
     configure(s, bits);
     session_init(s, in, output);
     serve(s);
     if (s->messages_begun)
-        spool_abandon(&s->delivery.spool); /* closes the Maildir it keeps open */
-    const struct table *tables[] = {&s->domains, &s->mailboxes, &s->badsenders};
+        spool_abandon(&s->delivery->spool); /* closes the Maildir it keeps open */
+    const struct table *tables[] = {&s->door->domains, &s->door->mailboxes, &s->door->badsenders};
     for (int i = 0; i < 3; i++)
         if (tables[i]->fd >= 0)
             close(tables[i]->fd);
@@ -534,7 +536,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     prepare();
     struct slice text = {(const char *)data + 2, size - 2};
     text.n = feed(&fd, text, data[0] & PACKETS, data[1]);
-    hold_session(&session, fd, data[0]);
+    hold_session(fd, data[0]);
     if (fd != input)
         close(fd);
 

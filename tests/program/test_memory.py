@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import unittest
 
+import dnsserver
 from harness import CDB, IS_ASAN, LIMIT, Place, Session, environment, resident
 
 MEGABYTE = 1 << 20
@@ -118,6 +119,61 @@ class Bounded(unittest.TestCase):
                                                             encoding="ascii")
                       if line.startswith("Private_Dirty:"))
             self.assertLess(own, 512)
+            s.quit()
+
+
+PAGE = 4  # kilobytes
+
+
+def written(pid):
+    """Kilobytes of the program's own variables that it has written."""
+    total, end, ours = 0, None, False
+    with open(f"/proc/{pid}/smaps", encoding="ascii") as maps:
+        for line in maps:
+            words = line.split()
+            if not words[0].endswith(":"):  # those without a value at first stand behind the others, and have no name
+                start, behind = words[0].split("-")
+                ours = words[-1].endswith("/postern-smtpd") or (len(words) == 5 and start == end)
+                end = behind if ours else end
+            elif words[0] == "Private_Dirty:" and ours:
+                total += int(words[1])
+    return total
+
+
+@unittest.skipIf(IS_ASAN, "the sanitizer's own memory is not ours")
+class Pages(unittest.TestCase):
+    """What lies together is used together: see smtp/parts.h."""
+
+    def test_recipients_need_no_page_more(self):
+        """Nor does a client that waits for the reply to one."""
+        with Place() as place, Session(place, TARPITCOUNT="2", TARPITDELAY="600") as s:
+            s.hello()
+            before = written(s.process.pid)
+            s.send("MAIL FROM:<alice@sender.example>\r\nRCPT TO:<bob@example.com>\r\n"
+                   "RCPT TO:<carol@example.com>\r\nRCPT TO:<dan@example.com>\r\n")
+            for _ in range(3):
+                s.expect(250)
+            self.assertEqual(written(s.process.pid), before)
+
+    def test_a_message_needs_one(self):
+        with Place() as place, Session(place, DISCARD="1") as s:
+            s.hello()
+            before = written(s.process.pid)
+            s.mail("text")
+            self.assertEqual(written(s.process.pid), before + PAGE)
+            s.quit()
+
+    @unittest.skipIf(dnsserver.why_not(), dnsserver.why_not())
+    def test_lists_need_one(self):
+        with Place() as place, Session(place) as s:
+            s.hello()
+            before = written(s.process.pid)
+            s.quit()
+        zones = {f"l{i}.example": dnsserver.Zone(silent=True) for i in range(5)}
+        with dnsserver.Server(**zones) as server, Place() as place, \
+                Session(place, DNSBL=" ".join(zones), DNSCACHEIP=server.address, TCPREMOTEIP="8.8.4.4") as s:
+            s.hello()
+            self.assertEqual(written(s.process.pid), before + PAGE)
             s.quit()
 
 
