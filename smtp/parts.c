@@ -1,7 +1,6 @@
 #include "smtp/parts.h"
 
-/* Were the structure itself aligned so, a linker would put all variables there are behind a page's begin,
- * too. */
+/* The linker is not asked for this: it would begin a page before the variables of the C library, too. */
 static void *page_in(char *space)
 {
     return space + (-(uintptr_t)space & (PARTS_PAGE - 1));

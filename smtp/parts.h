@@ -1,9 +1,9 @@
-/* parts: all that a session consists of, in the order in which memory is touched. Only for a main, which
- * places it.
+/* parts: all that a session consists of, in memory in the order of use. Only a main includes it, and places
+ * it.
  *
- * Memory costs nothing until it is touched, and then a page. Two pages hold what every session touches, up to
- * the reply to its first recipients: in each of them small parts stand in front, then one that is large, of
- * which most sessions touch the beginning only. */
+ * Memory costs nothing until it is touched; then it costs a page. A group of parts that are used together
+ * begins a page, and its last part is a large one, of which most sessions touch the beginning only. Every
+ * session touches the first two groups; test_memory counts the pages. */
 #ifndef POSTERN_PARTS_H
 #define POSTERN_PARTS_H
 
@@ -18,7 +18,8 @@
 
 enum { PARTS_PAGE = 4096 };
 
-/* The first page, shared with whatever variables the linker puts before it. */
+/* What is known, up to the first recipients: on one page with the variables that the linker puts before it.
+ */
 struct parts_front {
     struct session session;
     struct client client;
@@ -26,7 +27,7 @@ struct parts_front {
     struct door door;
     struct listed listed;
     struct transaction_buffer transaction_buffer;
-    /* what few sessions touch */
+    /* few sessions touch the rest */
     char user[SESSION_USER];
     struct ucspitls_facts tls_facts;
     char listed_reply[SESSION_TEXT];
@@ -35,7 +36,7 @@ struct parts_front {
 
 /* Each group begins a page. */
 struct parts_pages {
-    /* what is said, and the log of it */
+    /* what is said and heard, and the log of it */
     alignas(PARTS_PAGE) struct log_buffer log_buffer;
     char text[SESSION_TEXT];
     char helo[SESSION_HELO];
@@ -53,11 +54,10 @@ struct parts_pages {
     struct survey survey;
 };
 
-/* All of it. */
+/* All of it. Where in `space` a page begins, there stands parts_pages. */
 struct parts {
     struct parts_front front;
-    char
-        space[PARTS_PAGE - 1 + sizeof(struct parts_pages)]; /* parts_pages stands where a page begins in it */
+    char space[PARTS_PAGE - 1 + sizeof(struct parts_pages)];
 };
 
 /* Puts the session together. All of it must be zero. */

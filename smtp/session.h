@@ -16,8 +16,8 @@ enum {
     SESSION_PATH = ADDRESS_FMT + 2
 };
 
-/* What every handler needs. The rest is large, or needed by few: it stands apart, see parts.h, and who uses
- * it includes what it is. */
+/* What every handler needs. What is large, or needed by few, stands apart (see parts.h): a room that uses it
+ * includes its header. */
 struct session {
     instant began;
     bool greeted, esmtp;                         /* HELO or EHLO was said; it was EHLO */
