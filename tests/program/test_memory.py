@@ -135,7 +135,7 @@ def written(pid):
                 start, behind = words[0].split("-")
                 ours = words[-1].endswith("/postern-smtpd") or (len(words) == 5 and start == end)
                 end = behind if ours else end
-            elif words[0] == "Private_Dirty:" and ours:
+            elif words[0] == "Anonymous:" and ours:
                 total += int(words[1])
     return total
 
