@@ -57,7 +57,7 @@ static void add_lists(struct findings *all, const struct dnslists *set, bool is_
         all->finding[all->n] = (struct finding){.list = list,
                                                 .is_white = is_white,
                                                 .state = FINDING_ASKED,
-                                                .asked_by = find_zone(all, list->zone)};
+                                                .asked_by = (unsigned char)find_zone(all, list->zone)};
         all->n++;
     }
 }

@@ -17,13 +17,14 @@ enum finding_state {
     FINDING_TIMEOUT, /* no answer by the deadline */
 };
 
+/* Small: those of a few lists share a page of memory with the questions. */
 struct finding {
     const struct dnslist *list;
-    bool is_white;
-    enum finding_state state;
-    unsigned char answer[4]; /* as finding_judge has it */
     int64_t took;            /* nanoseconds from the question to the answer, or to giving up */
-    size_t asked_by;         /* of the findings with one zone the first is asked for all */
+    unsigned char answer[4]; /* as finding_judge has it */
+    bool is_white;
+    unsigned char state;    /* enum finding_state */
+    unsigned char asked_by; /* of the findings with one zone the first is asked for all */
 };
 
 struct findings {

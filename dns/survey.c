@@ -22,7 +22,7 @@ static void settle(struct survey *s, size_t i, enum finding_state trouble, insta
         struct finding *f = &s->findings->finding[k];
         if (f->asked_by != i)
             continue;
-        f->state = trouble ? trouble : finding_judge(f->list, question_packet(q), f->answer);
+        f->state = (unsigned char)(trouble ? trouble : finding_judge(f->list, question_packet(q), f->answer));
         f->took = now - s->begun;
     }
     question_end(q);

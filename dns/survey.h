@@ -19,11 +19,11 @@ struct survey {
     struct findings *findings;
     instant begun, deadline;
     size_t name_len, text_len;
-    char name[IP_REVERSED]; /* what is asked about */
-    char text[SURVEY_TEXT];
+    char name[IP_REVERSED]; /* of the client */
     char servers[QUESTION_SERVERS];
     struct question text_question;
     struct question question[FINDING_MAX]; /* one for each finding that is asked by itself */
+    char text[SURVEY_TEXT];                /* mostly there is none: it stands behind all that is touched */
 };
 
 /* Sends the questions about a client, NULL where it is not known, to all lists of the findings. About a

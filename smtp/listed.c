@@ -61,13 +61,17 @@ static void leave_out_sick(struct session *s, struct dnslists *set)
     set->n = kept;
 }
 
-static void read_set(struct session *s, const char *text, struct dnslists *set)
+/* Where there is no text, `set` stays untouched. */
+static const struct dnslists *read_set(struct session *s, const char *text, struct dnslists *set)
 {
-    set->n = 0;
-    if (text)
-        dnslist_parse(slice_of(text), set); /* config has seen that it is well formed */
+    static const struct dnslists none;
+
+    if (!text)
+        return &none;
+    dnslist_parse(slice_of(text), set); /* config has seen that it is well formed */
     if (s->config.dnsbl_sick)
         leave_out_sick(s, set);
+    return set;
 }
 
 void listed_begin(struct session *s)
@@ -78,9 +82,8 @@ void listed_begin(struct session *s)
     if (!(c->rwl || c->dnsbl) || c->rblsmtpd)
         return;
     table_init(&l->sick, c->dnsbl_sick, l->sick.buffer);
-    read_set(s, c->rwl, l->white);
-    read_set(s, c->dnsbl, l->black);
-    finding_gather(l->findings, l->white, l->black, (int)c->dnsbl_threshold);
+    const struct dnslists *white = read_set(s, c->rwl, l->white), *black = read_set(s, c->dnsbl, l->black);
+    finding_gather(l->findings, white, black, (int)c->dnsbl_threshold);
     survey_begin(l->survey, l->findings, s->client->known ? &s->client->ip : NULL,
                  deadline_after(deadline_now(), c->dnsbl_timeout));
     s->lists_asked = true;
@@ -225,7 +228,8 @@ static void write_refusal(struct session *s, const char *code)
         l->survey->deadline = least;
     survey_ask_text(l->survey, (size_t)which);
     await(s, true);
-    if (survey_text(l->survey, &text) && text.n && !tells(text, l->findings->finding[which].list->zone, name)) {
+    if (survey_text(l->survey, &text) && text.n &&
+        !tells(text, l->findings->finding[which].list->zone, name)) {
         n += fmt_str(l->reply + n, ": ");
         n += fmt_copybytes(l->reply + n, text.p, text.n);
     }

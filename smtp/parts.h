@@ -49,9 +49,9 @@ struct parts_pages {
 
     /* DNS lists */
     alignas(PARTS_PAGE) struct dnslists black;
-    struct dnslists white;
     struct findings findings;
     struct survey survey;
+    struct dnslists white;
 };
 
 /* All of it. Where in `space` a page begins, there stands parts_pages. */
