@@ -126,10 +126,10 @@ static size_t put_date(char *out, time_t when)
     return n;
 }
 
-size_t trace_received(char *out, const struct trace *t)
+/* From a client. */
+static size_t put_from(char *out, const struct trace *t)
 {
-    struct slice recipient = only_recipient(t);
-    size_t n = fmt_str(out, "Received: from ");
+    size_t n = fmt_str(out, "from ");
 
     n += t->helo.n ? put_name(out + n, t->helo) : fmt_str(out + n, "unknown");
     if (t->client) {
@@ -141,9 +141,15 @@ size_t trace_received(char *out, const struct trace *t)
         n += ip_literal_fmt(out + n, t->client);
         out[n++] = ')';
     }
-    n += fmt_str(out + n, "\n\tby ");
-    n += fmt_str(out + n, t->me);
-    n += fmt_str(out + n, " with ");
+    n += fmt_str(out + n, "\n\t");
+    return n;
+}
+
+/* How it came from that client. */
+static size_t put_with(char *out, const struct trace *t)
+{
+    size_t n = fmt_str(out, " with ");
+
     n += fmt_str(out + n, t->protocol);
     if (t->tls) {
         n += fmt_str(out + n, "\n\t(tls=");
@@ -152,6 +158,29 @@ size_t trace_received(char *out, const struct trace *t)
         n += fmt_str(out + n, t->cipher);
         n += fmt_str(out + n, ")");
     }
+    return n;
+}
+
+/* How it came from a program. */
+static size_t put_uid(char *out, const struct trace *t)
+{
+    size_t n = fmt_str(out, " (Postern, from uid ");
+
+    n += fmt_ulong(out + n, (unsigned long)t->uid);
+    n += fmt_str(out + n, ")");
+    return n;
+}
+
+size_t trace_received(char *out, const struct trace *t)
+{
+    struct slice recipient = only_recipient(t);
+    size_t n = fmt_str(out, "Received: ");
+
+    if (t->protocol)
+        n += put_from(out + n, t);
+    n += fmt_str(out + n, "by ");
+    n += fmt_str(out + n, t->me);
+    n += t->protocol ? put_with(out + n, t) : put_uid(out + n, t);
     n += fmt_str(out + n, " id ");
     n += fmt_str(out + n, t->id);
     if (recipient.n) {
@@ -165,17 +194,27 @@ size_t trace_received(char *out, const struct trace *t)
     return n;
 }
 
+/* Who the client is, and in which session. */
+static size_t put_client(char *out, const struct trace *t)
+{
+    char ip[IP_FMT], helo[TRACE_HELO];
+    size_t n =
+        put_field(out, "Client", t->client ? (struct slice){ip, ip_fmt(ip, t->client)} : slice_of("unknown"));
+
+    n += put_field(out + n, "Helo", (struct slice){helo, put_name(helo, t->helo)});
+    n += put_field(out + n, "Session", slice_of(t->session));
+    return n;
+}
+
 size_t trace_envelope(char *out, const struct trace *t)
 {
-    char ip[IP_FMT], helo[TRACE_HELO], user[TRACE_USER];
+    char user[TRACE_USER];
     struct slice recipient;
     const char *place;
     size_t n = 0, at = 0;
 
-    n += put_field(out + n, "Client",
-                   t->client ? (struct slice){ip, ip_fmt(ip, t->client)} : slice_of("unknown"));
-    n += put_field(out + n, "Helo", (struct slice){helo, put_name(helo, t->helo)});
-    n += put_field(out + n, "Session", slice_of(t->session));
+    if (t->protocol)
+        n += put_client(out + n, t);
     n += put_field(out + n, "Mode", slice_of(t->mode));
     if (t->user.n)
         n += put_field(out + n, "User", (struct slice){user, put_printable(user, t->user)});

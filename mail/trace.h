@@ -2,6 +2,7 @@
 #ifndef POSTERN_TRACE_H
 #define POSTERN_TRACE_H
 
+#include <sys/types.h>
 #include <time.h>
 
 #include "base/ip.h"
@@ -15,13 +16,16 @@ enum {
 };
 
 struct trace {
-    const char *me, *protocol; /* SMTP, ESMTPSA, UTF8SMTP and so on (RFC 3848, RFC 6531) */
-    const char *tls, *cipher;  /* names; NULL: no TLS */
-    struct slice user;         /* that authenticated; empty: none did */
-    const char *session, *id;  /* of the session; of this message */
-    const char *mode;          /* collector, local, relay */
-    const struct ip *client;   /* NULL: not known */
-    struct slice client_name;  /* its host name; empty: not known */
+    const char *me;
+    const char *protocol;     /* SMTP, ESMTPSA, UTF8SMTP and so on (RFC 3848, RFC 6531); NULL: it came from a
+                                 program of this host: there is no session, client nor TLS */
+    uid_t uid;                /* of that program */
+    const char *tls, *cipher; /* names; NULL: no TLS */
+    struct slice user;        /* that authenticated; empty: none did */
+    const char *session, *id; /* of the session; of this message */
+    const char *mode;         /* collector, local, relay */
+    const struct ip *client;  /* NULL: not known */
+    struct slice client_name; /* its host name; empty: not known */
     struct slice helo;
     struct slice lists; /* that have the client; empty: none */
     const struct transaction *transaction;
