@@ -18,7 +18,7 @@ def readelf(path, *what):
 @unittest.skipUnless(shutil.which("readelf"), "readelf is missing")
 class Programs(unittest.TestCase):
     def test_no_code_on_the_stack_or_in_data(self):
-        self.assertEqual(len(PROGRAMS), 6)
+        self.assertEqual(len(PROGRAMS), 7)
         for path in PROGRAMS:
             with self.subTest(path.name):
                 segments = re.findall(r"^ +(LOAD|GNU_STACK) .* ([R ][W ][E ]) 0x[0-9a-f]+$", readelf(path, "-l"), re.M)

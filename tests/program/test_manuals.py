@@ -106,7 +106,7 @@ def others():
     with open(os.devnull, "rb") as nothing:
         fds = [os.dup(nothing.fileno()) for _ in range(3)]
         commands = [["postern-tls", "-u", "no-such-user", "-U", "no-such-user", "/bin/true"],
-                    ["postern-tlsio", *map(str, fds)]]
+                    ["postern-tlsio", *map(str, fds)], ["postern-spool"]]
         scripts = [[BUILD / name, *words] for name, *words in commands]
         scripts.append(["sh", "-c", 'printf "x\\0y\\0\\0" | "$0" 3<&0', BUILD / "postern-checkpw"])
         done = [subprocess.run(words, pass_fds=fds, stdin=nothing, capture_output=True, timeout=60,

@@ -3,13 +3,12 @@ import collections
 import os
 import pathlib
 import re
-import resource
 import signal
 import subprocess
 import tempfile
 import unittest
 
-from harness import (BREAKS, BUILD, DOUBLE, IS_ASAN, IS_STATIC, LIMIT, ME, NEEDS_STRACE, Log, Place, Session, Tcpserver,
+from harness import (BREAKS, BUILD, DOUBLE, IS_ASAN, IS_STATIC, LIMIT, ME, NEEDS_STRACE, ROOT, Log, Place, Session, Tcpserver,
                      await_that, body_of, environment)
 from test_crash import CALL, STORAGE, check_order
 
@@ -31,30 +30,34 @@ postmaster@a.sub.example 550 5.1.1 No
 """
 
 
-def envelope(*to, sender="a@example.org"):
-    return b"".join(b"%s%s\0" % (letter, text.encode()) for letter, text in
-                    (("F".encode(), sender), *((b"T", t) for t in to))) + b"\0"
+def envelope_of(*to, sender="a@example.org"):
+    return "".join(f"{word}\0" for word in ("F" + sender, *("T" + t for t in to), "")).encode()
 
 
 class Caller:
     """A program made for qmail-queue: a pipe for the message, one for the envelope, and then the exit code."""
 
     def __init__(self, place, before=(), shell="", **knobs):
-        (message, self.message), (envelope_, self.envelope) = os.pipe(), os.pipe()
+        (message, self.message), (envelope, self.envelope) = os.pipe(), os.pipe()
+        self.was_cut_off = False
         knobs = {"TCPREMOTEIP": None, "TIMEOUT": None, "SESSION_TIMEOUT": None, **knobs}
         self.said_file = tempfile.TemporaryFile()
         # The shell makes descriptor 1 a pipe to read from.
-        script = f'exec 3>&- <&{message} 1<&{envelope_} {message}<&- {envelope_}<&-; {shell}exec "$@"'
+        script = f'exec <&{message} 1<&{envelope} {message}<&- {envelope}<&-; {shell}exec "$@"'
         self.process = subprocess.Popen(["sh", "-c", script, "sh", *before, PROGRAM], cwd=place.path,
-                                        stderr=self.said_file, pass_fds=[message, envelope_], env=environment(**knobs))
+                                        stderr=self.said_file, pass_fds=[message, envelope], env=environment(**knobs))
         os.close(message)
-        os.close(envelope_)
+        os.close(envelope)
 
-    def write(self, message=None, envelope=None):
+    def write(self, message=b"", envelope=b""):
+        """Where the program has seen enough, that is noted, and its exit code tells."""
         for fd, data in ((self.message, message), (self.envelope, envelope)):
-            view = memoryview(data or b"")
-            while view:
-                view = view[os.write(fd, view):]
+            view = memoryview(data)
+            while view and not self.was_cut_off:
+                try:
+                    view = view[os.write(fd, view):]
+                except BrokenPipeError:
+                    self.was_cut_off = True
 
     def close(self, *names):
         for name in names or ("message", "envelope"):
@@ -89,7 +92,7 @@ class Caller:
         try:
             self.write(message)
             self.close("message")
-            self.write(None, envelope)
+            self.write(envelope=envelope)
             self.close("envelope")
             return self.end()
         finally:
@@ -101,11 +104,11 @@ class Case(unittest.TestCase):
         self.place = Place()
         self.addCleanup(self.place.__exit__)
 
-    def give(self, envelope_, message=MESSAGE, place=None, code=0, **options):
+    def give(self, envelope, message=MESSAGE, place=None, code=0, **options):
         """Gives it to the program; returns what was logged of a refusal, None of a success."""
         place = place or self.place
         caller = Caller(place, **options)
-        found = caller.give(message, envelope_)
+        found = caller.give(message, envelope)
         self.assertEqual(found, code, caller.said)
         self.assertEqual(place.leftovers(), [])
         if not code:
@@ -171,7 +174,7 @@ class Interface(Case):
     def test_addresses(self):
         for text, want in ADDRESSES:
             with self.subTest(text), Place() as place:
-                self.give(envelope(text), place=place, code=0 if want else 31)
+                self.give(envelope_of(text), place=place, code=0 if want else 31)
                 messages = list(place.messages().values())
                 self.assertEqual([re.search(rb"^X-Postern-To: <(.*)>$", m, re.M)[1].decode() for m in messages],
                                  [want] if want else [])
@@ -180,7 +183,7 @@ class Interface(Case):
         """A sender that is no address is nobody: mail is not lost for that, and nothing of it reaches a header."""
         for text, want in ADDRESSES:
             with self.subTest(text), Place() as place:
-                self.give(envelope("c@d", sender=text), place=place)
+                self.give(envelope_of("c@d", sender=text), place=place)
                 [message] = place.messages().values()
                 self.assertEqual(message.split(b"\n")[0].decode(), f"Return-Path: <{want or ''}>")
 
@@ -191,7 +194,7 @@ class Interface(Case):
                    block * 2, block * 2 + b"x", block * 40]
         for message in samples:
             with self.subTest(len(message)), Place() as place:
-                self.give(envelope("c@d"), message, place)
+                self.give(envelope_of("c@d"), message, place)
                 [stored] = place.messages().values()
                 head, _, body = stored.partition(b"X-Postern-To: <c@d>\n")
                 self.assertTrue(body == message and head.startswith(b"Return-Path: <a@example.org>\n"))
@@ -202,11 +205,10 @@ class Interface(Case):
         used = []
         for size in (200_000, 60_000_000):
             with Place() as place:
-                caller = Caller(place, before=["sh", "-c", '"$@"; code=$?; cat /proc/$$/status >/dev/null; exit $code', "sh",
-                                               "/usr/bin/python3", "-c", MEASURE])
-                self.assertEqual(caller.give(b"x" * size, envelope("c@d")), 0, caller.said)
+                caller = Caller(place, before=["/usr/bin/python3", "-c", MEASURE])
+                self.assertEqual(caller.give(b"x" * size, envelope_of("c@d")), 0, caller.said)
                 used.append(int(caller.said))
-                self.assertEqual(sum(map(len, place.messages().values())) > size, True)
+                self.assertEqual(place.stored(), {"spool": 1})
         self.assertLess(used[1] - used[0], 1000)
 
     def test_end_of_the_envelope_is_enough(self):
@@ -215,7 +217,7 @@ class Interface(Case):
         self.addCleanup(caller.stop)
         caller.write(MESSAGE)
         caller.close("message")
-        caller.write(None, envelope("c@d"))
+        caller.write(envelope=envelope_of("c@d"))
         self.assertEqual(caller.process.wait(LIMIT), 0)
         self.assertEqual(self.place.stored(), {"spool": 1})
 
@@ -225,28 +227,29 @@ class Interface(Case):
         for byte in MESSAGE:
             caller.write(bytes([byte]))
         caller.close("message")
-        for byte in envelope("c@d", "e@f"):
-            caller.write(None, bytes([byte]))
+        for byte in envelope_of("c@d", "e@f"):
+            caller.write(envelope=bytes([byte]))
         self.assertEqual(caller.end(), 0)
         [stored] = self.place.messages().values()
         self.assertEqual(body_of(stored), MESSAGE)
 
     def test_refused_callers_can_write_to_the_end(self):
         """No pipe is closed to a caller before it has said all: not each ignores SIGPIPE."""
-        line = self.give(envelope("nobody", *["c@d"] * 5000), b"x" * 300_000, code=31, MAILBOXES=self.tables()["MAILBOXES"])
-        self.assertEqual(line["to"], "<nobody>")
+        caller = Caller(self.place, MAILBOXES=self.tables()["MAILBOXES"])
+        self.assertEqual(caller.give(b"x" * 300_000, envelope_of("nobody", *["c@d"] * 50_000)), 31)
+        self.assertEqual((caller.log.one("spool")["to"], caller.was_cut_off), ("<nobody>", False))
 
     def test_files(self):
         """What a caller hands over may be files, too, and none of them may be missing or closed."""
         self.place.write("m", MESSAGE)
-        self.place.write("e", envelope("c@d"))
+        self.place.write("e", envelope_of("c@d"))
         for redirect, code, error in (("<m 1<e", 0, None), ("<&- 1<e", 54, "message"), ("<m 1<&-", 54, "envelope"),
-                                      ("<&- 1<&-", 54, "message"), (". <. 1<e", 54, "message"), ("<m 1<.", 54, "envelope"),
+                                      ("<&- 1<&-", 54, "message"), ("<. 1<e", 54, "message"), ("<m 1<.", 54, "envelope"),
                                       ("<m 1>out", 54, "envelope"), ("<m 1<e 2<&-", 0, None), ("<e 1<m", 91, "envelope"),
                                       ("</dev/null 1<e", 0, None), ("<m 1</dev/null", 54, "envelope")):
             with self.subTest(redirect):
                 before = self.place.stored().get("spool", 0)
-                done = subprocess.run(["sh", "-c", f'exec "$0" {redirect.removeprefix(". ")}', PROGRAM], cwd=self.place.path,
+                done = subprocess.run(["sh", "-c", f'exec "$0" {redirect}', PROGRAM], cwd=self.place.path,
                                       env=environment(), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=LIMIT)
                 self.assertEqual(done.returncode, code, done.stderr)
                 self.assertEqual(self.place.stored().get("spool", 0), before + (not code))
@@ -256,7 +259,7 @@ class Interface(Case):
     def test_closed_log(self):
         """What is to be logged never gets into a message: descriptor 2 is no file of ours."""
         self.place.write("m", MESSAGE)
-        self.place.write("e", envelope("c@d"))
+        self.place.write("e", envelope_of("c@d"))
         for knobs, code in (({}, 0), ({"SPOOL": "/dev/null/x"}, 62), ({"MAILBOXES": "none.cdb"}, 55)):
             done = subprocess.run(["sh", "-c", 'exec "$0" <m 1<e 2>&-', PROGRAM], cwd=self.place.path, timeout=LIMIT,
                                   env=environment(**knobs), check=False)
@@ -264,9 +267,13 @@ class Interface(Case):
         [stored] = self.place.messages().values()
         self.assertEqual(body_of(stored), MESSAGE)
 
-    def test_closed_pipe_of_the_log(self):
-        caller = Caller(self.place, shell="exec 2>&1; ")  # descriptor 1 is a pipe to read from
-        self.assertEqual(caller.give(MESSAGE, b"Fa@b\0\0"), 91)
+    def test_nobody_reads_the_log(self):
+        reader, writer = os.pipe()
+        os.close(reader)
+        with open(writer, "wb") as log, open(os.devnull, "rb") as nothing:
+            done = subprocess.run([PROGRAM], cwd=self.place.path, env=environment(), stdin=nothing, stdout=nothing,
+                                  stderr=log, timeout=LIMIT)
+        self.assertEqual(done.returncode, 54)
 
     def test_misuse(self):
         done = subprocess.run([PROGRAM, "x"], capture_output=True, timeout=LIMIT)
@@ -312,7 +319,7 @@ class Tables(Case):
     def test_routes(self):
         for to, stored, code, who, error in ROUTES:
             with self.subTest(to), Place() as place:
-                line = self.give(envelope(*to), place=place, code=code, **self.tables(place))
+                line = self.give(envelope_of(*to), place=place, code=code, **self.tables(place))
                 self.assertEqual(place.stored(), stored)
                 if code:
                     self.assertEqual((line["from"], line["to"], line["error"]), ("<a@example.org>", f"<{who}>", error))
@@ -333,9 +340,9 @@ class Tables(Case):
     def test_no_spool(self):
         """A mailbox whose mail would go to SPOOL, where there is none, is an error of the operator."""
         tables = self.tables()
-        line = self.give(envelope("bob@example.com", "alice@example.com"), code=55, SPOOL=None, **tables)
+        line = self.give(envelope_of("bob@example.com", "alice@example.com"), code=55, SPOOL=None, **tables)
         self.assertEqual((line["object"], line["to"]), ("SPOOL", "<alice@example.com>"))
-        self.give(envelope("bob@example.com"), SPOOL=None, **tables)
+        self.give(envelope_of("bob@example.com"), SPOOL=None, **tables)
         self.assertEqual(self.place.stored(), {"bob": 1})
 
     def test_broken(self):
@@ -344,7 +351,7 @@ class Tables(Case):
                 with self.subTest(variable, how=how), Place() as place:
                     tables = self.tables(place)
                     spoil(place.path / tables[variable])
-                    line = self.give(envelope("bob@example.com"), place=place, code=55, **tables)
+                    line = self.give(envelope_of("bob@example.com"), place=place, code=55, **tables)
                     self.assertEqual((line["object"], line["to"]), (tables[variable], "<bob@example.com>"))
                     self.assertEqual(place.stored(), {})
 
@@ -366,7 +373,7 @@ class Tables(Case):
 
 class Fields(Case):
     def test_maildir_and_spool(self):
-        self.give(envelope("bob@example.com", "alice@example.com", "carol@example.com"), **self.tables())
+        self.give(envelope_of("bob@example.com", "alice@example.com", "carol@example.com"), **self.tables())
         for folder in ("bob", "carol"):
             [stored] = self.place.messages(folder).values()
             self.assertRegex(stored, rb"\AReturn-Path: <a@example\.org>\n" + RECEIVED + re.escape(MESSAGE) + rb"\Z")
@@ -375,15 +382,57 @@ class Fields(Case):
                          rb"X-Postern-From: <a@example\.org>\nX-Postern-To: <alice@example\.com>\n" + re.escape(MESSAGE) + rb"\Z")
 
     def test_one_recipient(self):
-        self.give(envelope("bob+list@example.com", sender=""), **self.tables())
+        self.give(envelope_of("bob+list@example.com", sender=""), **self.tables())
         [stored] = self.place.messages("bob").values()
         found = re.match(rb"Return-Path: <>\nDelivered-To: bob\+list@example\.com\n" + RECEIVED, stored)
         self.assertEqual(found[1], b"bob+list@example.com")
         self.assertEqual(stored[found.end():], MESSAGE)
 
     def test_collector(self):
-        self.give(envelope("bob@example.com"))
+        self.give(envelope_of("bob@example.com"))
         self.assertIn(b"\nX-Postern-Mode: collector\n", *self.place.messages().values())
+
+
+# The scripts of the manual ----------------------------------------------------------------------------------
+
+CLAMDSCAN = """#!/bin/sh
+! grep -q virus
+"""
+
+
+class Examples(Case):
+    def script(self, number, **names):
+        """That script, with programs in the test's folder, ready to be run."""
+        text = (ROOT / "man/postern-spool.8").read_text().replace("\\e", "\\")
+        script = re.findall(r"^(#!/bin/sh\n.*?)^\.Ed$", text, re.M | re.S)[number]
+        for name, path in {"postern-spool": PROGRAM, **names}.items():
+            script = script.replace(name, path)
+        return self.place.write("script", script, 0o755)
+
+    def test_deliver(self):
+        self.script(0, **{"envdir /etc/postern/env ": ""})
+        done = subprocess.run(["./script", "a@example.org", "b c@example.com", "d@example.com"], cwd=self.place.path,
+                              env=environment(), input=MESSAGE, stderr=subprocess.PIPE, timeout=LIMIT)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        [stored] = self.place.messages().values()
+        self.assertEqual(body_of(stored), MESSAGE)
+        self.assertIn(b'\nX-Postern-To: <"b c"@example.com>\nX-Postern-To: <d@example.com>\n', stored)
+        done = subprocess.run(["./script", "a@example.org"], cwd=self.place.path, env=environment(), input=MESSAGE,
+                              stderr=subprocess.PIPE, timeout=LIMIT)
+        self.assertEqual(done.returncode, 91)
+
+    def test_scan(self):
+        self.script(1, clamdscan="./clamdscan")
+        self.place.write("clamdscan", CLAMDSCAN, 0o755)
+        with Session(self.place, QMAILQUEUE="./script") as s:
+            s.hello()
+            s.mail("good", code=250)
+            s.mail("a virus", code="554 5.3.0")
+            self.place.write("clamdscan", "#!/bin/sh\nexit 2\n", 0o755)
+            s.mail("good", code="451 4.3.0")
+            s.quit()
+        [stored] = self.place.messages().values()
+        self.assertTrue(stored.endswith(b"\ngood\n"))
 
 
 # Time, signals ----------------------------------------------------------------------------------------------
@@ -396,7 +445,7 @@ class Stopped(Case):
         """A program that has taken all there is to take up to a stage."""
         caller = Caller(self.place, **options)
         self.addCleanup(caller.stop)
-        parts = [(b"", None), (b"x" * 200_000, None), None, (None, b"Fa@b\0Tc@"), (None, b"d\0")]
+        parts = [(b"",), (b"x" * 200_000,), None, (b"", b"Fa@b\0Tc@"), (b"", b"d\0")]
         for part in parts[:STAGES.index(stage) + 1]:
             if part is None:
                 caller.close("message")
@@ -433,7 +482,9 @@ class Stopped(Case):
     def test_caller_gone(self):
         for stage in STAGES:
             with self.subTest(stage):
-                self.assertEqual(self.at(stage).end(), 54)
+                caller = self.at(stage)
+                caller.close()
+                self.assertEqual(caller.end(), 54)
                 self.assertEqual(self.place.maildirs(), [])
 
     @unittest.skipIf(IS_STATIC, "nothing can be loaded before it")
@@ -467,21 +518,21 @@ class Full(Case):
         """In /tmp, where a large message is held, and in the Maildir."""
         for size in (300_000, 5000):
             with self.subTest(size):
-                line = self.give(envelope("c@d"), b"x" * size, code=53, shell="ulimit -f 4; ")
+                line = self.give(envelope_of("c@d"), b"x" * size, code=53, shell="ulimit -f 4; ")
                 self.assertEqual(line["object"], "/tmp" if size > 65536 else "spool")
                 self.assertEqual(self.place.stored(), {})
 
     def test_no_maildir(self):
-        line = self.give(envelope("c@d"), code=62, SPOOL="/dev/null/spool")
+        line = self.give(envelope_of("c@d"), code=62, SPOOL="/dev/null/spool")
         self.assertEqual(line["object"], "/dev/null/spool")
 
     def test_many_maildirs(self):
         """As many Maildirs as a message may have, and one more."""
         table = "".join(f"u{i}@example.com ./box/{i}/\n" for i in range(401))
         tables = self.tables(mailboxes=table)
-        line = self.give(envelope(*(f"u{i}@example.com" for i in range(401))), code=31, **tables)
+        line = self.give(envelope_of(*(f"u{i}@example.com" for i in range(401))), code=31, **tables)
         self.assertEqual((line["to"], line["error"]), ("<u400@example.com>", "too many recipients"))
-        self.give(envelope(*(f"u{i}@example.com" for i in range(400))), **tables)
+        self.give(envelope_of(*(f"u{i}@example.com" for i in range(400))), **tables)
         self.assertEqual(self.place.stored(), {f"box/{i}": 1 for i in range(400)})
 
 
@@ -493,7 +544,7 @@ class Faults(Case):
         for rule in inject:
             before += ["-e", f"inject={rule}"]
         caller = Caller(place, before=before, MAILBOXES=place.compile("mailboxes", BOXES))
-        code = caller.give(MESSAGE * (5000 if large else 1), envelope(*ALL))
+        code = caller.give(MESSAGE * (5000 if large else 1), envelope_of(*ALL))
         lines = place.read("trace").decode("latin-1").splitlines()
         calls = [m.groups() for m in map(CALL.match, lines) if m]
         counts, steps = collections.Counter(), []
