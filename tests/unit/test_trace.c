@@ -202,6 +202,22 @@ START_TEST(envelope)
 }
 END_TEST
 
+/* What a program of this host handed over: who it was, and nothing of a client or a session. */
+START_TEST(program)
+{
+    set_up("192.0.2.7", "client.example");
+    trace.protocol = NULL;
+    trace.uid = 1000;
+    trace.tls = trace.cipher = "x";
+    add("c@d", "");
+    ck_assert_str_eq(text(trace_received(out, &trace)),
+                     "Received: by mx.example.com (Postern, from uid 1000) id 1k3.1\n\tfor <c@d>" DATE);
+    ck_assert_str_eq(text(trace_envelope(out, &trace)), "X-Postern-Mode: local\n"
+                                                        "X-Postern-From: <bob@example.org>\n"
+                                                        "X-Postern-To: <c@d>\n");
+}
+END_TEST
+
 /* All that delivery puts into one header. */
 static size_t all_fields(void)
 {
@@ -247,6 +263,7 @@ static void tests(TCase *t)
     tcase_add_test(t, every_day);
     tcase_add_test(t, mailbox);
     tcase_add_test(t, envelope);
+    tcase_add_test(t, program);
     tcase_add_loop_test(t, longest, 1, 2);
     tcase_add_loop_test(t, longest, TRANSACTION_ADDRESS, TRANSACTION_ADDRESS + 1);
 }
