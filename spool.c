@@ -148,7 +148,8 @@ static struct input *open_input(int fd, const char *name)
     return &job.input;
 }
 
-/* The next block. False at the end. */
+/* The next block. False at the end: after SIGTERM that of a message may be none, but then the envelope is not
+ * read. */
 static bool fill(struct input *in)
 {
     struct pollfd p = {.fd = in->fd, .events = POLLIN};
@@ -272,10 +273,11 @@ static void refuse_lookup(struct slice to, const struct table *t)
 static void add(struct slice to, const struct address *a, struct slice place)
 {
     char text[ADDRESS_FMT];
+    struct slice recipient = {text, address_fmt(text, a)};
 
     if (!place.n && !job.settings.spool)
         refuse(to, EXIT_CONFIG, "SPOOL", slice_of("no place for this recipient's mail"));
-    else if (!transaction_add(&job.transaction, (struct slice){text, address_fmt(text, a)}, place))
+    else if (!transaction_add(&job.transaction, recipient, place))
         refuse(to, EXIT_NEVER, NULL, slice_of("too many recipients"));
 }
 
@@ -368,7 +370,7 @@ static void write_message(struct delivery *d)
     fail(EXIT_READ, "/tmp", error);
 }
 
-/* No wait is in here: once begun it comes to its end, whatever SIGTERM says. */
+/* Nobody asks for SIGTERM in here: once begun it comes to its end. */
 static void store(const struct settings *s)
 {
     struct delivery *d = &job.delivery;
@@ -409,7 +411,7 @@ static int run(void)
     struct settings *s = &job.settings;
 
     signal(SIGXFSZ, SIG_IGN); /* a limit of the file's size is an error like others */
-    await_init(-1);
+    await_init(0);
     log_init(&job.log, &job.log_buffer, 2);
     check_descriptors();
     load(s);

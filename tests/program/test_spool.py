@@ -3,7 +3,9 @@ import collections
 import os
 import pathlib
 import re
+import select
 import signal
+import socket
 import subprocess
 import tempfile
 import unittest
@@ -440,6 +442,11 @@ class Examples(Case):
 STAGES = ("before the message", "in the message", "behind the message", "in the envelope", "before its end")
 
 
+def unread(sock):
+    """Whether bytes wait at this end."""
+    return bool(select.select([sock], [], [], 0)[0])
+
+
 class Stopped(Case):
     def at(self, stage, **options):
         """A program that has taken all there is to take up to a stage."""
@@ -469,6 +476,34 @@ class Stopped(Case):
                 caller.stop()
                 self.assertEqual(caller.log.one("spool")["error"], "SIGTERM")
                 self.assertEqual(self.place.maildirs(), [])
+
+    def test_sigterm_on_a_socket(self):
+        """A message that it breaks off is never taken for a whole one, though its envelope is there."""
+        self.place.write("e", envelope_of("c@d"))
+        ours, theirs = socket.socketpair()
+        with ours, theirs, open(self.place.path / "e", "rb") as envelope:
+            process = subprocess.Popen([PROGRAM], cwd=self.place.path, env=environment(), stdin=theirs, stdout=envelope,
+                                       stderr=subprocess.DEVNULL)
+            ours.sendall(b"Subject: ha")
+            await_that(lambda: not unread(theirs), "taken")
+            process.terminate()
+            self.assertEqual(process.wait(LIMIT), 71)
+        self.assertEqual(self.place.maildirs(), [])
+
+    def test_sigterm_in_a_flood(self):
+        """Where there is always more to read, too."""
+        with open("/dev/zero", "rb") as zeros, open(os.devnull, "rb") as nothing:
+            process = subprocess.Popen([PROGRAM], cwd=self.place.path, env=environment(), stdin=zeros, stdout=nothing,
+                                       stderr=subprocess.PIPE)
+        fds = pathlib.Path(f"/proc/{process.pid}/fd")
+        try:
+            await_that(lambda: any(os.readlink(fd).startswith("/tmp/") for fd in fds.iterdir()), "more than memory holds")
+            process.terminate()
+            self.assertIn(b"error=SIGTERM", process.communicate(timeout=LIMIT)[1])
+            self.assertEqual(process.returncode, 71)
+        finally:
+            process.kill()
+            process.communicate()
 
     def test_kill(self):
         for stage in STAGES:
