@@ -395,11 +395,9 @@ static void store(const struct settings *s)
     fail(unopened ? EXIT_MAILDIR : EXIT_WRITE, d->spool.at, d->error);
 }
 
-/* What is opened later must not become one of these. */
-static void check_descriptors(void)
+/* The file of a large message must not be taken for the envelope. */
+static void check_envelope(void)
 {
-    if (fcntl(0, F_GETFD) < 0)
-        fail(EXIT_READ, "message", errno);
     if (fcntl(1, F_GETFD) < 0)
         fail(EXIT_READ, "envelope", errno);
 }
@@ -411,7 +409,7 @@ static int run(void)
     signal(SIGXFSZ, SIG_IGN); /* a limit of the file's size is an error like others */
     await_init(0);
     log_init(&job.log, &job.log_buffer, 2);
-    check_descriptors();
+    check_envelope();
     load(s);
     job.until = deadline_after(deadline_now(), PATIENCE);
     table_init(&job.domains, s->domains, &job.table_buffer[0]);

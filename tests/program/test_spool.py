@@ -1,5 +1,6 @@
 """postern-spool: the interface of qmail-queue in front of Maildirs; by itself, behind postern-smtpd, and with faults."""
 import collections
+import errno
 import os
 import pathlib
 import re
@@ -246,7 +247,7 @@ class Interface(Case):
         self.place.write("m", MESSAGE)
         self.place.write("e", envelope_of("c@d"))
         for redirect, code, error in (("<m 1<e", 0, None), ("<&- 1<e", 54, "message"), ("<m 1<&-", 54, "envelope"),
-                                      ("<&- 1<&-", 54, "message"), ("<. 1<e", 54, "message"), ("<m 1<.", 54, "envelope"),
+                                      ("<&- 1<&-", 54, "envelope"), ("<. 1<e", 54, "message"), ("<m 1<.", 54, "envelope"),
                                       ("<m 1>out", 54, "envelope"), ("<m 1<e 2<&-", 0, None), ("<e 1<m", 91, "envelope"),
                                       ("</dev/null 1<e", 0, None), ("<m 1</dev/null", 54, "envelope")):
             with self.subTest(redirect):
@@ -257,6 +258,13 @@ class Interface(Case):
                 self.assertEqual(self.place.stored().get("spool", 0), before + (not code))
                 if error:
                     self.assertEqual(Log(done.stderr).one("spool")["object"], error)
+
+    def test_closed_envelope(self):
+        """The file in which a large message is held is not taken for it."""
+        done = subprocess.run(["sh", "-c", 'head -c 300000 /dev/zero | "$0" 1<&-', PROGRAM], cwd=self.place.path,
+                              env=environment(), stderr=subprocess.PIPE, timeout=LIMIT, check=False)
+        self.assertEqual(done.returncode, 54)
+        self.assertEqual(Log(done.stderr).one("spool")["error"], os.strerror(errno.EBADF))
 
     def test_closed_log(self):
         """What is to be logged never gets into a message: descriptor 2 is no file of ours."""
