@@ -32,7 +32,7 @@ static int run(struct session *s)
     wire_catch_signals(0);
     log_init(&s->log, s->log.buffer, 2);
     client_find(s->client, 0);
-    if (config_load(&s->config, s->config.buffer, environ, log_complaint, s)) {
+    if (config_load(&s->config, environ, log_complaint, s)) {
         wire_init(&s->wire, s->wire.buffer, 0, 1, 10 * SECOND, deadline_after(deadline_now(), 10 * SECOND));
         s->config.verbose = false; /* nothing is known yet that a line must say */
         session_reply(s, &reply_config);

@@ -8,6 +8,7 @@
 #include "base/hold.h"
 #include "base/knob.h"
 #include "log/log.h"
+#include "mail/host.h"
 #include "store/delivery.h"
 #include "table/route.h"
 
@@ -19,6 +20,8 @@
 #include <unistd.h>
 
 #include <fmt.h>
+
+extern char **environ;
 
 /* Those of qmail-queue(8): with one from 11 to 40 the caller gives up, with another one it tries again. */
 enum {
@@ -65,7 +68,6 @@ struct refusal {
 
 static struct {
     struct settings settings;
-    char hostname[ADDRESS_DOMAIN + 1];
     struct log log;
     struct log_buffer log_buffer;
     instant until;
@@ -111,29 +113,25 @@ _Noreturn static void fail(int code, const char *object, int error)
 
 /* Settings --------------------------------------------------------------------------------------------- */
 
+#define FIELD(member) offsetof(struct settings, member)
+
 static const struct knob knobs[] = {
-    {"ME", &knob_host, offsetof(struct settings, me), 0, 0, 0, NULL, NULL},
-    {"DOMAINS", &knob_path, offsetof(struct settings, domains), 0, 0, 0, NULL, NULL},
-    {"MAILBOXES", &knob_path, offsetof(struct settings, mailboxes), 0, 0, 0, NULL, NULL},
-    {"SPOOL", &knob_path, offsetof(struct settings, spool), 0, 0, 0, NULL, NULL},
+    KNOB_PLAIN("ME", host_kind, FIELD(me)),
+    KNOB_PLAIN("DOMAINS", knob_path, FIELD(domains)),
+    KNOB_PLAIN("MAILBOXES", knob_path, FIELD(mailboxes)),
+    KNOB_PLAIN("SPOOL", knob_path, FIELD(spool)),
 };
 
-static const char *own_host(void)
+static void complain(void *context, const char *name, const char *value, const char *why)
 {
-    return gethostname(job.hostname, ADDRESS_DOMAIN) < 0 ? "" : job.hostname;
+    (void)context;
+    (void)value;
+    leave(EXIT_CONFIG, name, slice_of(why));
 }
 
 static void load(struct settings *s)
 {
-    for (size_t i = 0; i < sizeof knobs / sizeof *knobs; i++) {
-        const struct knob *k = &knobs[i];
-        const char *value = getenv(k->name);
-        if (!value && k->kind == &knob_host)
-            value = own_host();
-        const char *why = value ? k->kind->scan(k, value, (char *)s + k->field) : NULL;
-        if (why)
-            leave(EXIT_CONFIG, k->name, slice_of(why));
-    }
+    knob_load(knobs, sizeof knobs / sizeof *knobs, s, environ, complain, NULL);
     if (!s->spool && !s->mailboxes)
         leave(EXIT_CONFIG, "SPOOL", slice_of("no place for mail is set"));
 }

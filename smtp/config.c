@@ -2,11 +2,11 @@
 
 #include "dns/dnslist.h"
 #include "mail/address.h"
+#include "mail/host.h"
 #include "table/place.h"
 
 #include <stddef.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char *const stages[] = {"connect", "helo", "mail", "rcpt", "data", "dot", NULL};
 
@@ -26,32 +26,6 @@ static struct config *config_of(const struct knob *k, void *field)
 {
     return (struct config *)((char *)field - k->field);
 }
-
-/* Of this machine, unless another is set. */
-static const char *own_host(const struct knob *k, void *field)
-{
-    struct config_buffer *buffer = config_of(k, field)->buffer;
-
-    if (gethostname(buffer->hostname, sizeof buffer->hostname) < 0)
-        return "";
-    buffer->hostname[CONFIG_HOST] = 0;
-    return buffer->hostname;
-}
-
-static const char *scan_host(const struct knob *k, const char *text, void *field)
-{
-    (void)k;
-    for (const char *p = text; *p; p++)
-        if ((unsigned char)*p >= 0x80)
-            return "not ASCII";
-    if (!address_is_domain(slice_of(text)))
-        return "not a host name";
-    *(const char **)field = text;
-    return NULL;
-}
-
-/* A domain or address literal. */
-static const struct kind host = {scan_host, knob_show_text, NULL, own_host, false};
 
 /* Printable text with tabs between its words, too. */
 static const char *scan_words(const char *text, void *field)
@@ -140,7 +114,7 @@ enum { GREETING = 200 }; /* octets at most */
 
 /* A new knob is one row here, one field in struct config, one paragraph in postern-smtpd(8). */
 static const struct knob knobs[] = {
-    KNOB_PLAIN("ME", host, FIELD(me)),
+    KNOB_PLAIN("ME", host_kind, FIELD(me)),
     KNOB_TEXT("SMTPGREETING", knob_text, FIELD(greeting), "ESMTP Postern", 0, GREETING),
     KNOB_PLAIN("DOMAINS", knob_path, FIELD(domains)),
     KNOB_PLAIN("MAILBOXES", knob_path, FIELD(mailboxes)),
@@ -184,11 +158,9 @@ static const struct knob knobs[] = {
 
 enum { KNOBS = sizeof knobs / sizeof *knobs };
 
-int config_load(struct config *c, struct config_buffer *buffer, char *const *environment,
-                knob_complaint *complain, void *context)
+int config_load(struct config *c, char *const *environment, knob_complaint *complain, void *context)
 {
     memset(c, 0, sizeof *c);
-    c->buffer = buffer;
     c->refuse_stage = STAGE_NEVER;
     int bad = knob_load(knobs, KNOBS, c, environment, complain, context);
     if (!c->spool && !c->mailboxes && !c->discard && !c->qmailqueue && !bad) {

@@ -20,13 +20,6 @@ enum dnsbl_action { DNSBL_DROP, DNSBL_REJECT, DNSBL_TEMPFAIL, DNSBL_STORE, DNSBL
 /* How far a session goes: the stages of REFUSE and of the checks at the door. */
 enum stage { STAGE_CONNECT, STAGE_HELO, STAGE_MAIL, STAGE_RCPT, STAGE_DATA, STAGE_DOT, STAGE_NEVER };
 
-enum { CONFIG_HOST = 64 }; /* octets of the host's own name (HOST_NAME_MAX) */
-
-/* Where `me` is kept if it is not set. */
-struct config_buffer {
-    char hostname[CONFIG_HOST + 1];
-};
-
 struct config {
     const char *me; /* a domain or address literal */
     const char *greeting;
@@ -52,12 +45,10 @@ struct config {
     unsigned dnsbl_action; /* enum dnsbl_action */
     enum stage refuse_stage;
     const char *refuse; /* the reply; NULL: not set */
-    struct config_buffer *buffer;
 };
 
-/* Fills *c from an environment; that and the buffer must outlive it. The number of complaints. */
-int config_load(struct config *c, struct config_buffer *buffer, char *const *environment,
-                knob_complaint *complain, void *context);
+/* Fills *c from an environment, which must outlive it. The number of complaints. */
+int config_load(struct config *c, char *const *environment, knob_complaint *complain, void *context);
 
 /* The names of a stage and of an action, as REFUSE and DNSBL_ACTION have them. */
 const char *config_stage(enum stage stage);

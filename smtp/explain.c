@@ -4,6 +4,7 @@
 #include "base/exits.h"
 #include "base/spelling.h"
 #include "log/complaint.h"
+#include "mail/host.h"
 #include "net/client.h"
 #include "smtp/door.h"
 #include "smtp/listed.h"
@@ -64,8 +65,7 @@ static bool has_no_dot(const struct session *s)
 {
     const char *me = s->config.me;
 
-    return *me != '[' && !strchr(me, '.') &&
-           (me == s->config.buffer->hostname || strcmp(me, "localhost") != 0);
+    return *me != '[' && !strchr(me, '.') && (host_is_own(me) || strcmp(me, "localhost") != 0);
 }
 
 static bool has_no_place(const struct config *c)
@@ -166,7 +166,7 @@ int explain_settings(struct session *s, char *const *environment)
 {
     bool lost = false;
 
-    int bad = config_load(&s->config, s->config.buffer, environment, complaint_tell, "postern-smtpd");
+    int bad = config_load(&s->config, environment, complaint_tell, "postern-smtpd");
     for (char *const *variable = environment; *variable; variable++)
         check_name(&s->config, *variable);
     if (bad)
@@ -210,7 +210,7 @@ int explain_door(struct session *s, char *const *environment, char *const argume
     struct visit v = {.sender = &sender, .recipient = &recipient};
 
     log_init(&s->log, s->log.buffer, 2);
-    if (config_load(&s->config, s->config.buffer, environment, complaint_tell, "postern-smtpd"))
+    if (config_load(&s->config, environment, complaint_tell, "postern-smtpd"))
         return EXIT_WRONG;
     if (!client_is(s->client, slice_of(arguments[0])))
         return wrong("no IP address", arguments[0]);

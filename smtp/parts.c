@@ -15,7 +15,6 @@ struct session *parts_join(struct parts *p)
     s->client = &front->client;
     s->ucspitls = &front->ucspitls;
     s->tls_facts = &front->tls_facts;
-    s->config.buffer = &pages->config_buffer;
     s->door = &front->door;
     s->listed = &front->listed;
     s->delivery = &pages->delivery;

@@ -41,7 +41,6 @@ struct parts_pages {
     char text[SESSION_TEXT];
     char helo[SESSION_HELO];
     char from[SESSION_PATH], to[SESSION_PATH];
-    struct config_buffer config_buffer;
     struct wire_buffer wire_buffer;
 
     /* a message */

@@ -14,7 +14,7 @@ int route_domain(struct table *domains, const char *me, struct address *a)
 {
     if (!a->domain_len)
         return take_home(a, me);
-    return domains->path ? table_domain(domains, (struct slice){a->domain, a->domain_len}) : 1;
+    return domains->path ? lookup_domain(domains, (struct slice){a->domain, a->domain_len}) : 1;
 }
 
 static bool is_postmaster(const struct address *a)
@@ -56,7 +56,7 @@ enum route route_mailbox(struct table *mailboxes, const char *spool, const struc
 {
     if (!mailboxes->path)
         return ROUTE_SPOOL;
-    int r = table_mailbox(mailboxes, a, value);
+    int r = lookup_mailbox(mailboxes, a, value);
     if (r < 0)
         return ROUTE_TROUBLE;
     if (r)

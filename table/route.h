@@ -2,7 +2,7 @@
 #ifndef POSTERN_ROUTE_H
 #define POSTERN_ROUTE_H
 
-#include "table/table.h"
+#include "table/lookup.h"
 
 enum route {
     ROUTE_TROUBLE = -1, /* the table cannot be asked: errno; EINVAL: what an entry says has no meaning */

@@ -74,7 +74,6 @@ static void check_bounds(const struct config *c)
 /* All that is told, set again. */
 static void check_again(const struct told *t)
 {
-    static struct config_buffer buffer;
     struct told again = {0};
     struct config c;
     char *environment[NAMES + 1];
@@ -87,7 +86,7 @@ static void check_again(const struct told *t)
             snprintf(environment[n++], size, "%s=%s", t->name[i], t->value[i]);
         }
     environment[n] = NULL;
-    MUST(!config_load(&c, &buffer, environment, complain, environment));
+    MUST(!config_load(&c, environment, complain, environment));
     config_each(&c, take_down, &again);
     MUST(again.n == t->n);
     for (size_t i = 0; i < t->n; i++) {
@@ -111,7 +110,6 @@ static void check_spelling(const char *name, const char *meant)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct config_buffer buffer;
     struct told told = {0};
     struct config c;
     char *environment[ENTRIES + 1];
@@ -135,7 +133,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     environment[n] = NULL;
     complaints = 0;
-    int bad = config_load(&c, &buffer, environment, complain, environment);
+    int bad = config_load(&c, environment, complain, environment);
     MUST(bad == complaints);
     config_each(&c, take_down, &told); /* also of what was not accepted */
     if (!bad) {

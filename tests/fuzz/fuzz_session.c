@@ -173,7 +173,7 @@ static void configure(struct session *s, unsigned bits)
     if (bits & RELAY)
         settings[n++] = "RELAYCLIENT=@relay.example";
     settings[n] = NULL;
-    MUST(!config_load(&s->config, s->config.buffer, (char *const *)(uintptr_t)settings, complain, NULL));
+    MUST(!config_load(&s->config, (char *const *)(uintptr_t)settings, complain, NULL));
 }
 
 /* Gives the session its input: a file, or a socket that keeps packets apart. What it can see of it at most.

@@ -53,8 +53,6 @@ static struct asked ask(const char *name)
     return a;
 }
 
-static struct config_buffer config_buffer;
-
 static int load(const char *first, const char *second, const char *third)
 {
     char *environment[4];
@@ -69,7 +67,7 @@ static int load(const char *first, const char *second, const char *third)
     environment[n] = NULL;
     *complaints = 0;
     memset(&c, 0x5a, sizeof c);
-    return config_load(&c, &config_buffer, environment, remember, complaints);
+    return config_load(&c, environment, remember, complaints);
 }
 
 /* What holds where nothing is set. NULL: unset. */
