@@ -1,8 +1,8 @@
 /* postern-checkpw: a checkpassword program over a table of users. postern-checkpw(8) is its manual; the
  * interface is http://cr.yp.to/checkpwd/interface.html
  *
- * A name that is not in the table costs what one costs that is: one computation of crypt(3), by the hash of
- * the table's first user. */
+ * An unknown name costs as much as a known one: one computation of crypt(3), by the hash of the table's
+ * first user. */
 #define _GNU_SOURCE /* explicit_bzero, crypt_r */
 #include "base/about.h"
 #include "base/exits.h"
@@ -24,7 +24,7 @@ enum { EXIT_MISUSED = 2 }; /* as the interface has it */
 
 enum { CREDENTIALS_FD = 3, CREDENTIALS = 512 };
 
-/* What holds the password, or what was made of it. */
+/* All buffers that hold the password, or results of it. */
 static struct secret {
     char data[CREDENTIALS + 1]; /* one more than may come */
     struct crypt_data crypt;
@@ -46,7 +46,7 @@ _Noreturn static void leave(int code)
     _exit(code);
 }
 
-/* No user is named: a name that came may be a mistyped password. */
+/* No user is named: the name may be a mistyped password. */
 _Noreturn static void fail(const char *object, const char *error)
 {
     static struct log_buffer buffer;
@@ -61,7 +61,8 @@ _Noreturn static void fail(const char *object, const char *error)
     _exit(EXIT_TROUBLE);
 }
 
-/* Nobody else may look into this process, and it leaves no core. Returns what prog is to have again. */
+/* No other process may look into this one, and it leaves no core. Returns the setting that prog is to have
+ * again. */
 static struct rlimit hide(void)
 {
     struct rlimit before = {0, 0};
@@ -93,7 +94,7 @@ static size_t read_credentials(void)
     return n;
 }
 
-/* user NUL password NUL timestamp NUL, and whatever. */
+/* user NUL password NUL timestamp NUL, and perhaps more. */
 static bool parse(struct slice data, struct credentials *c)
 {
     const char *field[3];
@@ -187,8 +188,8 @@ static void set_user(struct slice name)
         fail("USER", strerror(errno));
 }
 
-/* Who runs this without credentials asks about it; who gives some must never be told yes for another reason.
- */
+/* Without credentials the exit code answers a question about the program; with some it must never be 0 for
+ * another reason than a right password. */
 static int asked(int argc, char **argv)
 {
     if (argc != 2 || *argv[1] != '-' || fcntl(CREDENTIALS_FD, F_GETFD) >= 0)

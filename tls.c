@@ -29,8 +29,8 @@ enum { TLSIO_PATH = 1024 };
 extern char **environ;
 
 struct gate {
-    bool implicit;             /* TLS comes first, before a word is said */
-    const char *user, *keeper; /* who runs the program; who holds the key */
+    bool implicit;             /* TLS comes first, before any word */
+    const char *user, *keeper; /* the program's user; the key's owner */
     struct user program_as, key_as;
     char tlsio[TLSIO_PATH];
 };
@@ -113,7 +113,7 @@ static int try_files(const struct gate *g)
     return -1;
 }
 
-/* The same, with the eyes of who will read them. */
+/* The same, with the rights of the user that will read them. */
 static bool can_do_tls(const struct gate *g)
 {
     if (user_borrow(&g->key_as) < 0)
@@ -195,7 +195,7 @@ static void offer(const struct ucspitls *u)
         set("UCSPITLS", "");
 }
 
-/* Who is there can be asked of the connection only, and the program will not have that. */
+/* Only the connection tells the client's address, and the program will not have it. */
 static void name_client(void)
 {
     char text[IP_FMT + 1], number[16];
@@ -218,7 +218,7 @@ static void await_handshake(struct ucspitls *u)
     name_client();
     if (ucspitls_hear(u, deadline_after(deadline_now(), UCSPITLS_PATIENCE), &facts) < 0)
         _exit(EXIT_OK);         /* postern-tlsio has said why */
-    unsetenv(UCSPITLS_CONTROL); /* of whoever was in front: TLS is on, and is not to be asked for again */
+    unsetenv(UCSPITLS_CONTROL); /* of a gate in front of us: TLS is on, and must not be asked for again */
     if (ucspitls_switch(u) < 0)
         die(EXIT_TROUBLE, "channels", "dup2", errno);
     set(UCSPITLS_PROTOCOL, facts.protocol);
@@ -232,7 +232,7 @@ static _Noreturn void be_program(const struct gate *g, struct channels *c, char 
     close(c->control);
     close(c->from);
     close(c->to);
-    become_user(g); /* first: what is heard of the handshake is partly the client's word */
+    become_user(g); /* first: the facts of the handshake are partly the client's word */
     if (g->implicit)
         await_handshake(&c->program);
     become_program(argv);
@@ -268,14 +268,13 @@ static _Noreturn void be_gate(const struct gate *g, const struct channels *c)
     close(c->control);
     close(c->from);
     close(c->to);
-    /* Left behind, it might be counted as one more session's end by who started us. */
+    /* Left behind, tcpserver might count it as one more session's end. */
     waitpid(-1, NULL, 0);
     _exit(EXIT_OK);
 }
 
-/* A fifth of what the gate costs would be to copy our memory for a child that drops it for the program's. So
- * it borrows it until then (vfork) and changes nothing that matters to us; unless it has a handshake to wait
- * for. */
+/* Copying our memory for a child that drops it at once would be a fifth of the gate's cost. So the child
+ * borrows it (vfork), and changes nothing that matters to us; unless it has a handshake to wait for. */
 static _Noreturn void open_gate(const struct gate *g, char **argv)
 {
     struct channels c;
@@ -364,7 +363,7 @@ int main(int argc, char **argv)
         open_gate(&g, argv + optind);
     if (g.implicit)
         _exit(EXIT_WRONG);
-    unsetenv(UCSPITLS_CONTROL); /* whoever set it does not wait for us */
+    unsetenv(UCSPITLS_CONTROL); /* nobody waits for us */
     become_user(&g);
     become_program(argv + optind);
 }

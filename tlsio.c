@@ -62,7 +62,7 @@ static int fail(const char *what)
     return EXIT_TROUBLE;
 }
 
-/* Who the client is, as the server in front says. */
+/* The client, as the server in front tells it. */
 static void name_client(struct log *l)
 {
     const char *port, *address = client_told(&port);
@@ -79,7 +79,7 @@ static bool start_openssl(void)
     return OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL) == 1;
 }
 
-/* What it does not hear, the application does not want to know: that it is gone shows later. */
+/* An application that does not hear this does not want to know; if it is gone, that shows later. */
 static void tell_application(int control, SSL *ssl)
 {
     char bytes[FACTS_MAX];

@@ -28,7 +28,7 @@ int child_pipe(int ends[2])
     return 0;
 }
 
-/* What it is not given is not for it: a resolver's sockets, or what we were started with. */
+/* Closes all other descriptors: a resolver's sockets, or those this program was started with. */
 static void hide_descriptors(void)
 {
     if (!syscall(SYS_close_range, FIRST_HIDDEN, ~0U, CLOSE_RANGE_CLOEXEC))

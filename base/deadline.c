@@ -6,9 +6,9 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The kernel is asked by a system call. The C library's way around it is faster each time but the first,
- * which costs a process two page faults and a search: a fiftieth of a short session, which asks seven
- * times. Where a time_t is not the kernel's, the library knows how. */
+/* The kernel is asked by a system call. The C library's way around it is faster, but its first use costs
+ * two page faults and a search: a fiftieth of a short session, which asks seven times. Where a time_t is not
+ * the kernel's, the library knows how. */
 static int64_t read_clock(clockid_t clock)
 {
     struct timespec t;

@@ -1,7 +1,7 @@
-/* digits: numbers as decimal digits, and back, without any library: what a program of another licence shares.
+/* digits: numbers as decimal digits, and back, without any library.
  *
- * libowfat's fmt_ulong0 would lose the number, besides: within Debian's build of it, too, a call that writes
- * through its pointer is taken for pure. */
+ * libowfat's fmt_ulong0 would lose the number: Debian's build of it takes calls that write through a
+ * pointer for pure. */
 #ifndef POSTERN_DIGITS_H
 #define POSTERN_DIGITS_H
 

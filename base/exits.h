@@ -1,4 +1,4 @@
-/* exits: what the exit code of a program means. */
+/* exits: the exit codes of programs. */
 #ifndef POSTERN_EXITS_H
 #define POSTERN_EXITS_H
 

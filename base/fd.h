@@ -1,4 +1,4 @@
-/* fd: a descriptor closed on the way out, where errno says already what went wrong. */
+/* fd: a descriptor closed on the way out, where errno must stay. */
 #ifndef POSTERN_FD_H
 #define POSTERN_FD_H
 

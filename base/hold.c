@@ -31,7 +31,7 @@ static int write_all(int fd, const char *bytes, size_t n)
     return 0;
 }
 
-/* What is in memory goes to the end of the file. */
+/* The bytes in memory go to the end of the file. */
 static int spill(struct hold *h)
 {
     if (h->fd < 0 && (h->fd = open_file()) < 0)

@@ -1,4 +1,4 @@
-/* hold: bytes kept until it is known what for: a few in memory, more in a file without a name. */
+/* hold: bytes kept until their use is known: a few in memory, more in a file without a name. */
 #ifndef POSTERN_HOLD_H
 #define POSTERN_HOLD_H
 
@@ -13,8 +13,8 @@ struct hold {
     int fd;                /* the file, in /tmp; -1: none is needed yet */
     uint64_t spilled;      /* bytes in the file */
     size_t used;           /* bytes behind those, in `rest` */
-    char rest[HOLD_BLOCK]; /* what is not in the file */
-    char back[HOLD_BLOCK]; /* what was read back from it */
+    char rest[HOLD_BLOCK]; /* bytes that are not in the file */
+    char back[HOLD_BLOCK]; /* bytes read back from it */
 };
 
 /* Nothing is held. */

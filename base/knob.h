@@ -12,14 +12,14 @@
 enum {
     KNOB_NAME = 16, /* octets of a name with its NUL */
     KNOB_FMT = 64,  /* room for a value that is shown */
-    KNOB_WHY = 160  /* and for what would be right */
+    KNOB_WHY = 160  /* and for the words that tell what would be right */
 };
 
 struct knob;
 
 /* Every session sets some forty defaults, so most of these are values, and no texts to read. */
 struct kind {
-    /* Reads a text into the field, which may keep it. NULL, or why not: what the value is. */
+    /* Reads a text into the field, which may keep it. NULL, or the fault of the value. */
     const char *(*scan)(const struct knob *k, const char *text, void *field);
     /* The value as a text, in the buffer or elsewhere; NULL: unset. */
     const char *(*show)(const struct knob *k, const void *field, char buffer[KNOB_FMT]);
@@ -66,7 +66,7 @@ extern const struct kind knob_path, knob_text, knob_flag, knob_number, knob_seco
         name, &(kind), field, preset, 0, 0, words, NULL                                                      \
     }
 
-/* What other kinds are made of. */
+/* Parts for other kinds. */
 const char *knob_show_text(const struct knob *k, const void *field, char buffer[KNOB_FMT]);
 const char *knob_preset_text(const struct knob *k, void *field);
 const char *knob_wrong_seconds(const struct knob *k, char buffer[KNOB_WHY]);
@@ -74,8 +74,8 @@ const char *knob_show_choice(const struct knob *k, const void *field, char buffe
 const char *knob_wrong_choice(const struct knob *k, char buffer[KNOB_WHY]);
 const char *knob_preset_choice(const struct knob *k, void *field);
 
-/* Told of each setting that does not hold: the variable's name; its value, NULL where it is not set or not to
- * be shown; and what that is, as in "not a host name". */
+/* Told of each setting that does not hold: the variable's name; its value, NULL where it is not set or not
+ * to be shown; and its fault, as in "not a host name". */
 typedef void knob_complaint(void *context, const char *name, const char *value, const char *why);
 
 /* Fills the fields, all zero before, of a table's `n` rows from an environment, which must outlive them. The

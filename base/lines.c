@@ -10,7 +10,7 @@ void lines_begin(struct lines *l, int fd)
     l->at = l->have = 0;
 }
 
-/* Reads more behind what is there. */
+/* Reads more behind the octets that are there. */
 static int fill(struct lines *l)
 {
     ssize_t r;
@@ -30,7 +30,7 @@ static int fill(struct lines *l)
     return 0;
 }
 
-/* What is there up to the next line end; false where that was not read yet. */
+/* The octets up to the next line end; false where that was not read yet. */
 static bool find_end(const struct lines *l, size_t searched, size_t *n)
 {
     const char *start = l->buffer + l->at, *end = memchr(start + searched, '\n', l->have - l->at - searched);

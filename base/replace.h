@@ -1,6 +1,6 @@
 /* replace: a file replaced as a whole: written beside it, flushed, renamed.
  *
- * Whoever opens the target has the whole old file or the whole new one, at any time and after a crash. */
+ * A reader of the target has the whole old file or the whole new one, at any time and after a crash. */
 #ifndef POSTERN_REPLACE_H
 #define POSTERN_REPLACE_H
 
@@ -9,7 +9,7 @@
 
 struct replace {
     const char *target;
-    const char *at;     /* which file the last call was at: to name in a message where it failed */
+    const char *at;     /* the file of the last call: to be named where that failed */
     char tmp[PATH_MAX]; /* target.tmp.pid, then the target's folder */
     int fd;             /* the new file, to be read and written; -1: none */
 };
@@ -22,8 +22,7 @@ int replace_begin(struct replace *r, const char *target, mode_t mode);
  * folder, which could not be flushed. */
 int replace_commit(struct replace *r);
 
-/* Leaves the target as it was, and nothing beside it. After a commit, whatever came of it, there is nothing
- * to do. */
+/* Leaves the target as it was, and nothing beside it. After a commit, even a failed one, it does nothing. */
 void replace_abandon(struct replace *r);
 
 #endif

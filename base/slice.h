@@ -1,7 +1,7 @@
 /* slice: bytes that somebody else owns, as pointer and length.
  *
- * Everything that came from outside travels as a slice: it has no terminating NUL, may hold
- * any byte, and lives only as long as the buffer it points into. */
+ * All bytes from outside travel as slices. A slice has no terminating NUL, may hold any byte, and lives
+ * only as long as the buffer it points into. */
 #ifndef POSTERN_SLICE_H
 #define POSTERN_SLICE_H
 

@@ -4,8 +4,8 @@
 
 enum {
     LONGEST = 32, /* octets of a name that is compared */
-    SHORT = 3,    /* octets of a name that only case may tell apart */
-    LONG = 8      /* and of one in which two slips are told */
+    SHORT = 3,    /* octets of a name that may differ in case only */
+    LONG = 8      /* octets from which on a name may have two slips */
 };
 
 static unsigned least(unsigned a, unsigned b)

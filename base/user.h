@@ -1,4 +1,4 @@
-/* user: whom a process that was started as root becomes. */
+/* user: the user that a process started as root becomes. */
 #ifndef POSTERN_USER_H
 #define POSTERN_USER_H
 
@@ -7,7 +7,7 @@
 enum { USER_GROUPS = 64 }; /* of a user at most */
 
 struct user {
-    const char *name; /* as it was given; NULL: nobody else, and what follows does nothing */
+    const char *name; /* as it was given; NULL: nobody else, and all calls do nothing */
     uid_t uid;
     gid_t gid, groups[USER_GROUPS];
     int ngroups;

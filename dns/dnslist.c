@@ -55,7 +55,7 @@ static bool take_octets(struct slice *rest, bool octets[256])
     return take(rest, "]");
 }
 
-/* A filter as what each octet of an address may be. */
+/* A filter: the values that each octet of an address may have. */
 static bool scan_filter(struct slice text, bool octets[4][256])
 {
     memset(octets, false, 4 * sizeof *octets);
@@ -126,7 +126,8 @@ static bool scan_weight(struct slice text, int *weight)
     return true;
 }
 
-/* What stands before `mark`; the rest, without the mark, to *behind, whose p is NULL where there is none. */
+/* The text before `mark`; the text behind the mark goes to *behind, whose p is NULL where there is no
+ * mark. */
 static struct slice split(struct slice text, char mark, struct slice *behind)
 {
     const char *at = memchr(text.p, mark, text.n);

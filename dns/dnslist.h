@@ -1,5 +1,5 @@
-/* dnslist: a DNS list as Postfix's postscreen_dnsbl_sites names it, and what an address in its answer means.
- * Pure. */
+/* dnslist: a DNS list as Postfix's postscreen_dnsbl_sites names it, and the meaning of an address in its
+ * answer. Pure. */
 #ifndef POSTERN_DNSLIST_H
 #define POSTERN_DNSLIST_H
 
@@ -21,9 +21,9 @@ struct dnslists {
     struct dnslist list[DNSLIST_MAX];
 };
 
-/* Lists are site=filter*weight, separated by commas or white space. A filter is d.d.d.d, each d a number or
- * [n..m;k;...]; without one all answers match. The weight is 1 where it is not given, and may be negative.
- * What *lists has points into `text`. NULL, or why not. */
+/* Lists are site=filter*weight, separated by commas or white space. A filter is d.d.d.d, each d a number
+ * or [n..m;k;...]; without one all answers match. The weight is 1 where it is not given, and may be negative.
+ * lists points into `text`. NULL, or why not. */
 const char *dnslist_parse(struct slice text, struct dnslists *lists);
 
 enum dnslist_meaning {

@@ -1,4 +1,4 @@
-/* finding: what one DNS list says of a client (RFC 5782), and all findings about one client. Pure. */
+/* finding: one DNS list's answer about a client (RFC 5782), and all findings about one client. Pure. */
 #ifndef POSTERN_FINDING_H
 #define POSTERN_FINDING_H
 
@@ -12,7 +12,7 @@ enum finding_state {
     FINDING_ASKED,   /* no answer yet */
     FINDING_MISS,    /* not listed, or by no answer that matches */
     FINDING_HIT,     /* listed */
-    FINDING_ERROR,   /* the list says that it does not answer us, or what no list may say */
+    FINDING_ERROR,   /* an error code of the list, or an answer that no list may give */
     FINDING_FAILED,  /* the resolver is not there, or it failed */
     FINDING_TIMEOUT, /* no answer by the deadline */
 };
@@ -36,9 +36,9 @@ struct findings {
 /* The state as a word: asked, miss, hit, error, failed, timeout. */
 const char *finding_word(enum finding_state state);
 
-/* What a DNS answer says of the client in this list: never FINDING_ASKED or FINDING_TIMEOUT. `answer` gets
- * the address that says so; where none matched, the first there is, or 0.0.0.0. Answers count when they are
- * in 127/8, but not 127.0.0.1, nor the error codes 127.255.255.x and 127.0.0.255. */
+/* The state that a DNS answer gives the client in this list: never FINDING_ASKED or FINDING_TIMEOUT.
+ * `answer` gets the address that decided; where none matched, the first there is, or 0.0.0.0. Answers count
+ * when they are in 127/8, but not 127.0.0.1, nor the error codes 127.255.255.x and 127.0.0.255. */
 enum finding_state finding_judge(const struct dnslist *list, struct slice packet, unsigned char answer[4]);
 
 /* A finding for each list of both sets, which must outlive them; none has an answer. `threshold` is 1 or

@@ -1,5 +1,5 @@
-/* health: whether a DNS list may be used, by what it says of addresses that each must have, and none may have
- * (RFC 5782 5). Pure. */
+/* health: whether a DNS list may be used, judged by two addresses: one that every list must have, one that
+ * none may have (RFC 5782 5). Pure. */
 #ifndef POSTERN_HEALTH_H
 #define POSTERN_HEALTH_H
 

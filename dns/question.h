@@ -1,6 +1,6 @@
 /* question: one DNS question on its way: sent, sent again, answered or given up.
  *
- * Who asks runs the poll(2) loop: question_prepare, poll, question_take, as long as it is out. */
+ * The caller runs the poll(2) loop: question_prepare, poll, question_take, as long as it is out. */
 #ifndef POSTERN_QUESTION_H
 #define POSTERN_QUESTION_H
 
@@ -13,7 +13,7 @@
 
 enum { QUESTION_SERVERS = 256 };
 
-/* Nothing of it is on the heap but what <dns.h> puts there, which question_end takes away. */
+/* Only <dns.h> puts anything on the heap for it, and question_end takes that away. */
 struct question {
     struct dns_transmit tx; /* s1 is not 0 while the question is out */
 };
@@ -32,7 +32,8 @@ static inline bool question_is_out(const struct question *q)
     return q->tx.s1 != 0;
 }
 
-/* What to poll for a question that is out. Makes *until earlier where it is to be asked again before. */
+/* Fills *fd for poll(2) while the question is out. Makes *until earlier where it is to be asked again
+ * before. */
 void question_prepare(struct question *q, struct pollfd *fd, instant *until);
 
 /* After the poll: takes what came, asks again where that is due. 1 it is answered, 0 it is still out, -1 the

@@ -12,8 +12,8 @@ static bool ask(struct survey *s, struct question *q, struct slice zone, enum an
     return question_ask(q, s->servers, (struct slice){name, n + zone.n}, type);
 }
 
-/* What the question of finding i, and so of all with its zone, came to: this trouble; or, where that is
- * FINDING_ASKED, what the packet says. There may be a part of a packet when there is trouble. */
+/* Settles finding i, and so all with its zone: with this trouble; or, where that is FINDING_ASKED, by the
+ * packet. With trouble there may be a part of a packet. */
 static void settle(struct survey *s, size_t i, enum finding_state trouble, instant now)
 {
     struct question *q = &s->question[i];

@@ -1,6 +1,6 @@
 /* survey: DNS lists asked about a client, all at once, and their findings as they come (RFC 5782).
  *
- * Who asks runs the poll(2) loop: survey_prepare, poll, survey_take, until the verdict is known, or until
+ * The caller runs the poll(2) loop: survey_prepare, poll, survey_take, until the verdict is known, or until
  * nothing is out any more. */
 #ifndef POSTERN_SURVEY_H
 #define POSTERN_SURVEY_H
@@ -14,7 +14,7 @@ enum {
     SURVEY_TEXT = 200             /* longest text of a listing */
 };
 
-/* Nothing in it is ever on the heap but what <dns.h> puts there, which survey_end takes away. */
+/* Only <dns.h> puts anything on the heap for it, and survey_end takes that away. */
 struct survey {
     struct findings *findings;
     instant begun, deadline;
@@ -35,7 +35,7 @@ void survey_begin(struct survey *s, struct findings *findings, const struct ip *
 /* The same about any name of an address, as ip_reversed and ip_nibbles make them: to test lists. */
 void survey_ask(struct survey *s, struct findings *findings, struct slice name, instant deadline);
 
-/* What to poll: fills up to SURVEY_FDS structures and makes *until earlier where needed. Returns how many
+/* Fills up to SURVEY_FDS structures for poll(2), and makes *until earlier where needed. Returns how many
  * there are; 0: nothing is out. */
 size_t survey_prepare(struct survey *s, struct pollfd *fds, instant *until);
 
@@ -48,7 +48,7 @@ void survey_ask_text(struct survey *s, size_t which);
 /* False while the text is out. Else *text is it; empty where there is none. */
 bool survey_text(const struct survey *s, struct slice *text);
 
-/* Ends what is out. To be called once after survey_begin; what is known stays. */
+/* Ends the questions that are out. To be called once after survey_begin; the findings stay. */
 void survey_end(struct survey *s);
 
 #endif

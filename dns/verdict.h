@@ -1,7 +1,7 @@
-/* verdict: what the findings about a client come to, and which of them decided. Pure.
+/* verdict: the sum of the findings about a client, and the one that decided. Pure.
  *
- * White lists let a client pass all others. The rest add their weights up to a score. Trouble - silence, a
- * resolver that fails, a list's error code - is "not listed". */
+ * White lists let a client pass all others. The rest add their weights up to a score. Trouble (silence, a
+ * failing resolver, a list's error code) is "not listed". */
 #ifndef POSTERN_VERDICT_H
 #define POSTERN_VERDICT_H
 

@@ -1,4 +1,4 @@
-/* complaint: a setting that does not hold, told to somebody who runs a program by hand. */
+/* complaint: a setting that does not hold, told on a terminal. */
 #ifndef POSTERN_COMPLAINT_H
 #define POSTERN_COMPLAINT_H
 

@@ -18,8 +18,8 @@ enum { LOG_LINE = 1408, LOG_VALUE = 256, LOG_PREFIX = 128 };
 
 enum { LOG_QUOTED = 2 + 4 * LOG_VALUE + 4 }; /* room for a value that log_quote or log_in_quotes writes */
 
-/* Of a bounded log: octets for nothing, then so many for each octet heard; a line counts LOG_STAMP more than
- * it has, for who puts the time in front. */
+/* Of a bounded log: octets for nothing, then so many for each octet heard; a line counts LOG_STAMP octets
+ * more than it has, for the time that multilog puts in front. */
 enum { LOG_FREE = 60 * 1024, LOG_FACTOR = 4, LOG_STAMP = 32 };
 
 struct log_buffer {
@@ -32,16 +32,16 @@ struct log {
     const uint64_t *heard;     /* octets of the client; NULL: the log is not bounded */
     uint64_t spent, left_out;  /* octets of a bounded log; lines that it had no room for */
     struct log_buffer *buffer; /* where a line is put together */
-    char prefix[LOG_PREFIX];   /* what every line says behind its event: " sid=... client=..." */
+    char prefix[LOG_PREFIX];   /* the pairs of every line behind its event: " sid=... client=..." */
 };
 
-/* Lines go to `fd`. Until log_common they say nothing but their event. */
+/* Lines go to `fd`. Until log_common they begin with their event alone. */
 void log_init(struct log *l, struct log_buffer *buffer, int fd);
 
-/* From now on every line says this behind its event; too long a pair is left out. */
+/* From now on every line has this pair behind its event; too long a pair is left out. */
 void log_common(struct log *l, const char *key, struct slice value);
 
-/* From now on lines that are more than the client's octets pay for are left out, and counted. */
+/* From now on a line that the client's octets do not pay for is left out, and counted. */
 void log_bound(struct log *l, const uint64_t *heard);
 
 /* A line is begun, filled and ended. */

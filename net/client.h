@@ -1,4 +1,4 @@
-/* client: who is at the other end of the connection, as the server in front of us tells it.
+/* client: the client's address and name, as the server in front of us tells them.
  *
  * TCPREMOTEIP (tcpserver), else REMOTE_ADDR (systemd), else getpeername(2), else unknown: a
  * terminal, a pipe, a local socket. It has no libowfat in it: postern-tls and postern-tlsio ask, too. */

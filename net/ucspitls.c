@@ -43,7 +43,7 @@ static bool is_plain(char c)
            (c && strchr("._:+-", c));
 }
 
-/* Keeps what fits of a value. */
+/* Keeps the part of a value that fits. */
 static void keep(char *out, size_t space, const char *value, size_t n)
 {
     if (n > space - 1)
@@ -95,7 +95,7 @@ size_t ucspitls_feed(struct ucspitls_answer *a, const char *bytes, size_t n, str
         if (c && a->entry_len < sizeof a->entry)
             a->entry[a->entry_len] = c;
         if (c) {
-            a->entry_len++; /* also of what is not kept */
+            a->entry_len++; /* also of values that are not kept */
             continue;
         }
         a->done = !a->entry_len;
@@ -133,7 +133,7 @@ int ucspitls_hear(const struct ucspitls *u, instant until, struct ucspitls_facts
             return fail(EINTR);
         if (await_poll(&p, 1, until) < 0)
             return -1;
-        /* All three descriptors may be one: what is behind the answer must stay. */
+        /* All three descriptors may be one: bytes behind the answer must stay. */
         ssize_t r = p.revents ? recv(u->control, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT) : 0;
         if (!p.revents || (r < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)))
             continue;

@@ -1,9 +1,9 @@
 /* ucspitls: the UCSPI-TLS protocol, as the program that asks for TLS speaks it (ucspi-tls(2) of ucspi-ssl).
  *
  * The server in front of us offers three descriptors. We write a byte to the first, a socket, and it starts
- * TLS on the connection; when the handshake is done it says there what was agreed upon, as NAME=value
- * strings, each ending in a NUL, and an empty one. From then on the other two descriptors are the connection.
- * It has no libowfat in it: the gate itself is such a program, where TLS comes first. */
+ * TLS on the connection; when the handshake is done it tells the agreement there, as NAME=value strings, each
+ * ending in a NUL, and an empty one. From then on the other two descriptors are the connection. It has no
+ * libowfat in it: the gate itself is such a program, where TLS comes first. */
 #ifndef POSTERN_UCSPITLS_H
 #define POSTERN_UCSPITLS_H
 
@@ -12,12 +12,13 @@
 
 #include "base/deadline.h"
 
-/* The server gives a client this long for its handshake, and who waits for its end a little longer. */
+/* The server gives a client this long for its handshake; the program that waits for it has a little
+ * longer. */
 #define UCSPITLS_HANDSHAKE (30 * SECOND)
 #define UCSPITLS_PATIENCE (40 * SECOND)
 
-/* The names of what is told: of the descriptors, in the environment; of the handshake, in the answer and in
- * the environment of a program that has TLS from its start. */
+/* Names: of the descriptors, in the environment; of the facts, in the answer and in the environment of a
+ * program that has TLS from its start. */
 #define UCSPITLS_CONTROL "SSLCTLFD"
 #define UCSPITLS_READ "SSLREADFD"
 #define UCSPITLS_WRITE "SSLWRITEFD"
@@ -32,7 +33,7 @@ enum {
     UCSPITLS_ENTRY = 320        /* octets of a string we care about; longer ones are not ours */
 };
 
-/* What was agreed upon: C strings of [0-9A-Za-z._:+-], other bytes became underscores; empty: not told. */
+/* The agreement: C strings of [0-9A-Za-z._:+-], other bytes became underscores; empty: not told. */
 struct ucspitls_facts {
     char protocol[UCSPITLS_NAME], cipher[UCSPITLS_NAME];
     char server_name[UCSPITLS_HOST]; /* that the client asked for */
@@ -63,7 +64,7 @@ bool ucspitls_is_alive(const struct ucspitls *u);
  * for an answer that is none, ECONNRESET where the server ended: the handshake failed. */
 int ucspitls_start(const struct ucspitls *u, instant until, struct ucspitls_facts *facts);
 
-/* The second half of that, for one who did not have to ask. */
+/* The second half of ucspitls_start, for a program that did not have to ask. */
 int ucspitls_hear(const struct ucspitls *u, instant until, struct ucspitls_facts *facts);
 
 /* The connection's descriptors become 0 and 1, the three are closed. 0, or -1 with errno. */

@@ -60,7 +60,8 @@ static bool ask(struct session *s, const struct reply *challenge, struct attempt
     return r ? decode(a, line, buffer, message) : fail(a, &reply_auth_too_long);
 }
 
-/* What the client sent with the command, where `=` stands for nothing; else its answer to a challenge. */
+/* The response that came with the command, where `=` stands for an empty one; else the answer to a
+ * challenge. */
 static bool begin(struct session *s, struct slice initial, const struct reply *challenge, struct attempt *a,
                   struct slice *message)
 {
@@ -117,9 +118,9 @@ static void accept_user(struct session *s, const struct mechanism *m, struct sli
     log_end(&s->log);
 }
 
-/* Whose password was wrong, for the log: only what came as the name, and little of one that is none. Name and
- * password come as one where a client has AUTH LOGIN say what AUTH PLAIN would: with a NUL between; or what
- * HTTP would: with a colon. */
+/* For the log: the name whose password was wrong, cut short where it can be no name. Some clients send
+ * name and password as one: with a NUL between, as in AUTH PLAIN, or a colon, as in HTTP. The log gets the
+ * part before either. */
 static void note_failure(struct session *s, struct slice user)
 {
     static const char behind[] = " \t\r\n:"; /* and NUL */

@@ -4,8 +4,8 @@
 
 #include "smtp/session.h"
 
-/* Before a password may come: from now on there is no core, whatever becomes of us, and nobody else may look.
- */
+/* Before a password may come: from now on this process leaves no core, and no other process may look into
+ * it. */
 void auth_begin(const struct session *s);
 
 /* A handler, as serve.c has them. */

@@ -12,10 +12,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STOP_GRACE (2 * SECOND) /* for its verdict, when we are to end */
+#define STOP_GRACE (2 * SECOND) /* for the program's verdict, when we are to end */
 
-/* name NUL password NUL timestamp NUL. The timestamp stays empty: programs that know challenges, too, take
- * what stands there for a response to one. */
+/* name NUL password NUL timestamp NUL. The timestamp stays empty: a program that knows challenges would
+ * take it for a response to one. */
 static size_t put_question(char out[CHECKPASSWORD_MOST], struct slice user, struct slice password)
 {
     memcpy(out, user.p, user.n);

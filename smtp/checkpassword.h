@@ -6,7 +6,7 @@
 #include "base/deadline.h"
 #include "base/slice.h"
 
-enum { CHECKPASSWORD_MOST = 512 }; /* octets of name, password and what goes with them */
+enum { CHECKPASSWORD_MOST = 512 }; /* octets of name, password and timestamp, with their NULs */
 
 enum checkpassword_result {
     CHECKPASSWORD_RIGHT,
@@ -15,8 +15,8 @@ enum checkpassword_result {
     CHECKPASSWORD_TROUBLE  /* with errno, or *exit_code of a program that says so */
 };
 
-/* Starts `program /bin/true`, so that exit code 0 is its yes, and gives it until `until`. What cannot be
- * asked that way, an empty name or password, one with a NUL, or too much of them, is wrong. */
+/* Starts `program /bin/true`, so that exit code 0 is its yes, and gives it until `until`. An empty name or
+ * password, one with a NUL, or one too long for the interface is wrong without being asked. */
 enum checkpassword_result checkpassword_ask(const char *program, struct slice user, struct slice password,
                                             instant until, int *exit_code);
 

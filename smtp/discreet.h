@@ -9,10 +9,10 @@
 
 enum {
     DISCREET_VERB = 16, /* letters of an unknown verb */
-    DISCREET_BYTES = 16 /* octets of what is no text: MQTT has its password behind them */
+    DISCREET_BYTES = 16 /* octets of anything but text: in MQTT the password comes later */
 };
 
-/* What may be logged is always a first part of what was said. */
+/* The part that may be logged is always a first part. */
 
 /* Of a HELO, EHLO, MAIL, RCPT, VRFY or EXPN: discreet_words. Of any other line: the verb, if it is nothing
  * but letters and DISCREET_VERB of them at most. */
@@ -24,11 +24,12 @@ struct slice discreet_text(struct slice text);
 /* Up to a word by itself, between blanks, that announces a password. */
 struct slice discreet_words(struct slice text);
 
-/* Of what is not SMTP: up to where a password is announced; of text only the first line, no query behind a
- * question mark, and nothing behind a colon where an `@` follows; of anything else DISCREET_BYTES. */
+/* Of another protocol: up to the word that announces a password. Of text only the first line, no query
+ * behind a question mark, and nothing behind a colon where an `@` follows; of anything else DISCREET_BYTES.
+ */
 struct slice discreet_foreign(struct slice text);
 
-/* The line announces a password, within other words, too: what follows may be one. */
+/* The line announces a password, also as a part of a word: the next line may be one. */
 bool discreet_announces(struct slice line);
 
 #endif

@@ -98,7 +98,7 @@ static bool is_same_path(struct slice a, struct slice b)
     return a.n == b.n && !memcmp(a.p, b.p, a.n);
 }
 
-/* What a mailbox's entry says. */
+/* Obeys a mailbox's entry. */
 static const struct reply *obey_entry(struct session *s, struct visit *v, struct slice value)
 {
     enum place_kind kind;

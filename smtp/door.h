@@ -14,19 +14,19 @@ struct door {
 /* No table is opened yet. */
 void door_begin(struct session *s);
 
-/* What is asked about. Checks fill in the rest. */
+/* The subject of the checks, which fill in the rest. */
 struct visit {
     enum stage stage;
     const struct address *sender;
     struct address *recipient; /* a bare postmaster gets our domain */
     struct slice place;        /* of the recipient: a Maildir; empty: SPOOL */
-    const char *rule;          /* what the last check went by; NULL: it had nothing to say */
+    const char *rule;          /* the last check's ground, for the operator; NULL: none */
 };
 
 /* The first refusal by a check of this stage; NULL: there is none. */
 const struct reply *door_ask(struct session *s, enum stage stage, struct visit *v);
 
-/* Told of one check: its name, its stage and what it went by, its refusal (NULL: none). */
+/* Told of one check: its name, its stage and ground (in the visit), its refusal (NULL: none). */
 typedef void door_witness(void *context, const char *check, const struct visit *v,
                           const struct reply *refusal);
 

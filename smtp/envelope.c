@@ -33,7 +33,7 @@ static bool is_number(struct slice text)
     return text.n > 0;
 }
 
-/* RFC 1870. What is more than can be counted is too big, not wrong. */
+/* RFC 1870. A number too large to count is too big, not wrong. */
 static const struct reply *take_size(const struct session *s, struct slice value)
 {
     unsigned long long size;
@@ -62,7 +62,7 @@ static const struct reply *take_smtputf8(const struct session *s, struct slice v
     return value.p ? &reply_bad_parameter : NULL;
 }
 
-/* RFC 4954. It is read, but nobody is trusted with it. */
+/* RFC 4954. It is checked, and not believed. */
 static const struct reply *take_auth(const struct session *s, struct slice value)
 {
     if (!s->config.checkpassword)

@@ -24,7 +24,7 @@ static void warn(const char *name, const char *why)
 static const char *const known[] = {"CERTFILE", "KEYFILE", "CERTDIR", "TLS_MIN",
                                     "CIPHERS",  "CCAFILE", "USERS"};
 
-/* A variable of the environment, and which one was meant by it. */
+/* A variable of the environment, and the knob that its name looks like. */
 struct misspelt {
     char name[NAME];
     const char *meant; /* NULL: none; the name itself: it is known */
@@ -49,7 +49,7 @@ static void check_name(const struct config *c, const char *variable)
         return;
     memcpy(m.name, variable, n);
     if (!strcmp(m.name, "USER"))
-        return; /* it is there always, and near USERS */
+        return; /* every environment has it, and it looks like USERS */
     config_each(c, compare, &m);
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         compare(&m, known[i], NULL);
@@ -59,8 +59,8 @@ static void check_name(const struct config *c, const char *variable)
     warn(m.name, why);
 }
 
-/* What a session begins with, but hardly does what was meant. A localhost that was set was meant: it is for
- * tests. */
+/* Settings that a session begins with, though they hardly do what was meant. A localhost that was set was
+ * meant: it is for tests. */
 static bool has_no_dot(const struct session *s)
 {
     const char *me = s->config.me;
@@ -127,7 +127,7 @@ static int complain_of_table(const char *name, const char *path, const char *why
     return EXIT_TROUBLE;
 }
 
-/* What one table holds. 0, or EXIT_TROUBLE. */
+/* Reads one table and tells how many entries it has. 0, or EXIT_TROUBLE. */
 static int check_table(struct session *s, const char *name, const char *kind, const char *path)
 {
     struct table t;

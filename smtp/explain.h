@@ -1,4 +1,4 @@
-/* explain: what an operator is told before a client is: `postern-smtpd -n` and `postern-smtpd -w`.
+/* explain: answers for the operator: `postern-smtpd -n` and `postern-smtpd -w`.
  *
  * Answers go to descriptor 1, complaints and warnings to 2. */
 #ifndef POSTERN_EXPLAIN_H
@@ -11,8 +11,8 @@
 int explain_settings(struct session *s, char *const *environment);
 
 /* -w: asks the door about client, HELO name, sender and recipient, as they stand on a command line, and
- * prints every check with what it went by. The exit code: 0 accept, 1 refuse, 2 defer; 100 where an argument
- * or a setting is wrong. */
+ * prints every check with its ground. The exit code: 0 accept, 1 refuse, 2 defer; 100 where an argument or a
+ * setting is wrong. */
 int explain_door(struct session *s, char *const *environment, char *const arguments[4]);
 
 #endif

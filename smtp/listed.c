@@ -28,7 +28,7 @@ static bool is_undecided(const struct session *s)
     return is_open(s) && verdict_may_be_listed(s->listed->findings);
 }
 
-/* What a list is called before others: its zone may hold a key. DNSBL_SHOW has pairs zone=name. */
+/* A list's name for clients: its zone may hold a key. DNSBL_SHOW has pairs zone=name. */
 static struct slice shown_name(const struct session *s, struct slice zone)
 {
     struct slice rest = s->config.dnsbl_show ? slice_of(s->config.dnsbl_show) : (struct slice){"", 0};
@@ -182,8 +182,8 @@ static void log_verdict(struct session *s)
     log_end(&s->log);
 }
 
-/* Reads answers until the verdict is known, or with `text` until that is; whether or not the client stays: it
- * may have sent all it wanted. */
+/* Reads answers until the verdict is known, or with `text` until the text is. The client may leave
+ * meanwhile: it may have sent all it wanted. */
 static void await(struct session *s, bool text)
 {
     struct listed *l = s->listed;
@@ -236,7 +236,7 @@ static void write_refusal(struct session *s, const char *code)
     l->reply_len = n;
 }
 
-/* The verdict is heard once; what follows from it stays. */
+/* The verdict is heard once; its consequence stays. */
 static void hear(struct session *s)
 {
     static const char *const codes[] = {

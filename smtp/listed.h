@@ -1,6 +1,4 @@
-/* listed: what DNS lists say of this session's client, asked at connect and heard when somebody needs to
- * know.
- */
+/* listed: the answers of DNS lists about this session's client, asked at connect and heard when needed. */
 #ifndef POSTERN_LISTED_H
 #define POSTERN_LISTED_H
 
@@ -24,18 +22,18 @@ void listed_begin(struct session *s);
 /* As wire_pause, taking answers meanwhile. Over at once when a white list has the client: WIRE_OTHER. */
 enum wire_pause listed_pause(struct session *s, instant until, enum wire_watch watch);
 
-/* Takes answers while the client has nothing to say, until the verdict is known: they come when they come,
- * and questions must not stay out. WIRE_TALK, WIRE_GONE, or WIRE_OTHER: it is known. */
+/* Takes answers while the client is silent, until the verdict is known: WIRE_OTHER. WIRE_TALK or WIRE_GONE
+ * where the client comes first. */
 enum wire_pause listed_listen(struct session *s);
 
 /* At the end of the session: logs a verdict that nobody heard. */
 void listed_close(struct session *s);
 
-/* What `action` there is for this client at `stage`, waiting for the verdict, DNSBL_TIMEOUT at most: the
- * refusal, or NULL. *rule tells the operator. */
+/* The refusal due at `stage`, or NULL. Waits for the verdict, DNSBL_TIMEOUT at most. *rule tells the
+ * operator its ground. */
 const struct reply *listed_refusal(struct session *s, enum stage stage, const char **rule);
 
-/* The lists that have the client and what they answered, "NAME=127.0.0.4, ...": what fits into `space`.
+/* The lists that have the client, with their answers, "NAME=127.0.0.4, ...": as many as fit into `space`.
  * Returns the length; 0: none, or nobody asked yet. */
 size_t listed_hits(const struct session *s, char *out, size_t space);
 

@@ -144,7 +144,7 @@ const struct reply *message_begin(struct session *s, struct message *m)
     return result == DELIVERY_DONE ? NULL : end(s, m, delivery_reply(s, result, m->id));
 }
 
-/* What the message is refused for as far as it is known now. NULL: nothing. */
+/* The fault known by now for which the message is refused. NULL: none. */
 static const struct reply *find_fault(const struct config *c, const struct body *b)
 {
     if (c->databytes && b->size > c->databytes)

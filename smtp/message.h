@@ -12,13 +12,12 @@ enum { MESSAGE_ID = SESSION_ID + 48 }; /* room for SESSION.N, N counting from 1 
 
 struct message {
     instant began;
-    const struct reply *fault; /* what it is refused for as far as is known; NULL: nothing */
+    const struct reply *fault; /* the refusal, as far as known; NULL: none */
     char id[MESSAGE_ID];
     struct body body;
 };
 
-/* Opens what the message of the transaction needs. NULL, or the reply of one that has no place to begin: it
- * is over. */
+/* Opens the place of the transaction's message. NULL, or the reply where there is none: it is over. */
 const struct reply *message_begin(struct session *s, struct message *m);
 
 /* Takes the next bytes off the wire. False where there is no going on: the connection ended, or nobody waits

@@ -16,7 +16,7 @@ static void log_early(struct session *s, const char *at, struct slice said)
     log_end(&s->log);
 }
 
-/* A client that spoke out of turn gets no mail through: it is a bad sign, and what it said may be half of
+/* A client that spoke out of turn gets no mail through: it is a bad sign, and its words may be half of
  * anything. */
 static const struct reply *punish(struct session *s, const char *at, struct slice said)
 {
@@ -61,7 +61,7 @@ const struct reply *pace_open(struct session *s)
 
 const struct reply *pace_turn(struct session *s, const char *command)
 {
-    const bool paused = s->paused; /* so more may have come than was read */
+    const bool paused = s->paused; /* so there may be more input */
     struct slice said;
     char *bytes;
 

@@ -1,16 +1,15 @@
-/* pace: who may speak when: the delays of the door, and clients that talk out of turn (RFC 5321 4.3.1, RFC
- * 2920 3.1). */
+/* pace: turns: the delays of the door, and clients that talk out of turn (RFC 5321 4.3.1, RFC 2920 3.1). */
 #ifndef POSTERN_PACE_H
 #define POSTERN_PACE_H
 
 #include "smtp/session.h"
 
 /* Waits GREETDELAY, shorter for a client that RWL has, and looks whether the client speaks before it is
- * greeted. What takes the banner's place; NULL: the banner. */
+ * greeted. The reply in the banner's place; NULL: the banner. */
 const struct reply *pace_open(struct session *s);
 
-/* Called where a client must wait for the reply to `command`: did it? What takes that reply's place; NULL: it
- * waited, or may go on. */
+/* Called where a client must wait for the reply to `command`: did it? The reply in that one's place; NULL:
+ * it waited, or may go on. */
 const struct reply *pace_turn(struct session *s, const char *command);
 
 /* The delays before the reply to an error, and before that to a recipient. */

@@ -18,8 +18,8 @@
 
 enum { PARTS_PAGE = 4096 };
 
-/* What is known, up to the first recipients: on one page with the variables that the linker puts before it.
- */
+/* The facts of a session up to its first recipients: on one page with the variables that the linker puts
+ * before it. */
 struct parts_front {
     struct session session;
     struct client client;
@@ -36,7 +36,7 @@ struct parts_front {
 
 /* Each group begins a page. */
 struct parts_pages {
-    /* what is said and heard, and the log of it */
+    /* the words of both sides, and the log of them */
     alignas(PARTS_PAGE) struct log_buffer log_buffer;
     char text[SESSION_TEXT];
     char helo[SESSION_HELO];

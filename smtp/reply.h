@@ -24,15 +24,14 @@ static inline bool reply_is_error(const struct reply *r)
 
 #endif
 
-/* Every reply, one row each: its name, its reason, its text. Here a row declares its reply. Who defines REPLY
- * and REASON before including this once more makes something else of all rows: reply.c does, so a new reply
- * is one row. */
+/* Every reply, one row each: its name, its reason, its text. Here a row declares its reply. reply.c
+ * defines REPLY and REASON otherwise and includes this once more, so a new reply is one row. */
 #ifndef REPLY
 #define REPLY(name, reason, text) extern const struct reply name
 #define REASON(name, word) extern const char name[]
 #endif
 
-/* What was asked for is done. */
+/* Positive replies. */
 REPLY(reply_ok, NULL, "250 2.0.0 Ok");
 REPLY(reply_sender_ok, NULL, "250 2.1.0 Sender ok");
 REPLY(reply_recipient_ok, NULL, "250 2.1.5 Recipient ok");

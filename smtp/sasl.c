@@ -11,7 +11,8 @@ static size_t padding(struct slice text)
     return text.p[text.n - 2] == '=' ? 2 : 1;
 }
 
-/* libowfat's reader takes a C string and forgives what is missing or left over at the end: we look. */
+/* libowfat's reader takes a C string, and forgives padding that is missing and octets left over: so we
+ * check both. */
 bool sasl_decode(struct slice text, char out[SASL_MESSAGE], size_t *n)
 {
     char copy[SASL_TEXT + 1];

@@ -38,8 +38,8 @@ static const struct reply *check_argument(enum verb_argument wanted, struct slic
     return wanted == VERB_NEEDED && !argument.n ? &reply_argument : NULL;
 }
 
-/* What the log may tell of a command's name: one that is none may be a password, or be written together with
- * one. */
+/* The part of a command's name that may be logged: an unknown name may be a password, or be written
+ * together with one. */
 static struct slice known_verb(const struct session *s, const struct verb *v, struct slice verb)
 {
     return v ? slice_of(v->name) : session_discreet(s, verb);
@@ -59,7 +59,7 @@ static void log_path(struct session *s, bool rcpt, struct slice argument, bool r
     log_bytes(&s->log, "to", discreet_words(run ? to : argument));
 }
 
-/* Of the recipients too many for a transaction one says it all. */
+/* One line tells of all recipients too many for a transaction. */
 static bool is_said_already(struct session *s, const struct reply *r)
 {
     if (r != &reply_too_many_recipients || !s->excess++)
@@ -89,7 +89,7 @@ static void log_command(struct session *s, const struct verb *v, struct command 
     log_end(&s->log);
 }
 
-/* A recipient that is to come again later is no error, unless there is no end of them. */
+/* A recipient that is to come again later is no error, until there are OVERSHOOT of them. */
 static bool is_error(struct session *s, const struct verb *v, const struct reply *r)
 {
     if (v && v->event == VERB_RCPT && *r->text == '4')
@@ -107,7 +107,7 @@ static const struct reply *count_error(struct session *s, const struct verb *v, 
     return s->config.maxerrors && s->errors > s->config.maxerrors ? &reply_errors : r;
 }
 
-/* Commands that bring no message, since the last one. NULL: it may be one more. */
+/* Counts commands since the last message that bring none. NULL: it may be one more. */
 static const struct reply *count_idle(struct session *s, const struct verb *v)
 {
     if (!(v->flags & VERB_IDLE))
@@ -116,7 +116,7 @@ static const struct reply *count_idle(struct session *s, const struct verb *v)
     return s->config.maxnoops && s->noops > s->config.maxnoops ? &reply_noops : NULL;
 }
 
-/* All that is asked before a command is run. NULL: it may be. */
+/* All checks before a command is run. NULL: it may be. */
 static const struct reply *check_command(struct session *s, const struct verb *v, struct slice argument)
 {
     struct visit visit = {0};
@@ -163,7 +163,7 @@ static void obey(struct session *s, struct slice line)
     if (!r)
         return; /* the client is gone */
     r = count_error(s, v, r);
-    if (!run || !(v->flags & VERB_LOGGED)) { /* what that one said of its message holds */
+    if (!run || !(v->flags & VERB_LOGGED)) { /* its own verdict on the message holds */
         r = over(s) ? over(s) : r;
         log_command(s, v, c, run, r);
     }
@@ -199,7 +199,7 @@ static void end_by_wire(struct session *s)
     }
 }
 
-/* What VERBOSE shows of a line: never a password. */
+/* VERBOSE shows a line, but never a password. */
 static void log_input(struct session *s, struct slice line)
 {
     bool known = verbs_find(command_parse(line).verb) != NULL;

@@ -1,4 +1,4 @@
-/* session: what is known of one client's session, and how that is logged. */
+/* session: all facts of one client's session, and how they are logged. */
 #ifndef POSTERN_SESSION_H
 #define POSTERN_SESSION_H
 
@@ -25,7 +25,7 @@ struct session {
     bool turned_away;                            /* nothing but QUIT is left to this client */
     bool paused;                                 /* we made the client wait since its last turn */
     bool lists_asked;                            /* DNS lists were; s->listed is in use */
-    bool tls;                                    /* what is said is encrypted; s->tls_facts tells how */
+    bool tls;                                    /* the connection is encrypted; s->tls_facts tells how */
     bool relay_granted;                          /* RELAYCLIENT holds because the client authenticated */
     bool secret_announced;                       /* a password may come, where a command would be expected */
     const char *ended;                           /* a reason, or why (end_quit); NULL: not yet */
@@ -63,7 +63,7 @@ void session_init(struct session *s, int in, int out);
 /* The client said HELO, or EHLO. */
 void session_greet(struct session *s, struct slice name, bool esmtp);
 
-/* All that the client said is forgotten but that it misbehaved: it begins anew (RFC 3207 4.2). */
+/* Forgets all that the client said, but not its misbehaviour: it begins anew (RFC 3207 4.2). */
 void session_restart(struct session *s);
 
 /* A reply whose text is the first `n` octets of s->text. */
@@ -72,10 +72,10 @@ const struct reply *session_text(struct session *s, size_t n, const char *reason
 /* Sends one reply. After one that closes there must be no other. */
 void session_reply(struct session *s, const struct reply *r);
 
-/* The pairs that say what became of something: verdict, reason and reply. */
+/* Logs the outcome in three pairs: verdict, reason and reply. */
 void session_log_reply(struct session *s, const struct reply *r);
 
-/* Logs a failure of our own: what was done, to what, errno and exit code (0: none). */
+/* Logs a failure of our own: the step, its object, errno and exit code (0: none). */
 void session_log_trouble(struct session *s, const char *step, const char *object, int error, int exit_code);
 
 /* The same where a table could not be asked. */
@@ -88,10 +88,10 @@ size_t session_keep_path(char buffer[SESSION_PATH], struct slice argument, const
  * password was announced: any line may be one. */
 struct slice session_discreet(const struct session *s, struct slice said);
 
-/* TLS, its cipher, and who authenticated, where it is so. */
+/* Logs TLS with its cipher, and the user, where there are any. */
 void session_log_security(struct session *s);
 
-/* It said who it is, and proved it. */
+/* The client proved to be a user. */
 static inline bool session_is_authenticated(const struct session *s)
 {
     return s->user_len > 0;

@@ -91,7 +91,7 @@ static const struct reply *expn(struct session *s, struct slice argument)
     return too_many_vrfys(s) ? &reply_vrfys : &reply_unimplemented;
 }
 
-/* Names what can be had here and now. */
+/* Names the commands that can be said here and now. */
 static const struct reply *help(struct session *s, struct slice argument)
 {
     (void)argument;

@@ -1,12 +1,12 @@
-/* verbs: the commands by name: what each one needs, how it is logged, and the function that runs it (RFC
- * 5321 4.1.1). */
+/* verbs: the commands by name: each with its needs, its event in the log, and its function (RFC 5321
+ * 4.1.1). */
 #ifndef POSTERN_VERBS_H
 #define POSTERN_VERBS_H
 
 #include "smtp/session.h"
 
-/* What must be true of the session: nothing; it was greeted and no transaction is open; one is; one is that
- * has a recipient. */
+/* The state a command needs: any; greeted, with no transaction open; a transaction open; one with a
+ * recipient. */
 enum verb_state { VERB_ANY, VERB_CLEAR, VERB_OPEN, VERB_READY };
 enum verb_argument { VERB_NONE, VERB_OPTIONAL, VERB_NEEDED };
 

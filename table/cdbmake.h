@@ -27,8 +27,8 @@ struct cdbmake {
     unsigned char block[CDBMAKE_BLOCK];
 };
 
-/* Begins in the empty file `fd`. It and all others: 0, or -1 with errno; EFBIG: a database has 4 GiB at most.
- * What is kept in memory is never freed: a process makes one. */
+/* Begins in the empty file `fd`. It and all others: 0, or -1 with errno; EFBIG: a database has 4 GiB at
+ * most. Its memory is never freed: a process makes one. */
 int cdbmake_begin(struct cdbmake *m, int fd);
 
 int cdbmake_add(struct cdbmake *m, struct slice key, struct slice value);

@@ -158,8 +158,8 @@ static int open_source(struct compiler *c)
     return S_ISREG(c->st.st_mode) ? 0 : copy_pipe(c);
 }
 
-/* A group that we may not give the table to counts as others. What came through a pipe has no rights to copy:
- * users have secrets, other tables have the umask's. */
+/* A group that we may not give the table to counts as others. A pipe has no rights to copy: a table of
+ * users is for its owner only, others have the umask's. */
 static int set_rights(struct compiler *c)
 {
     mode_t mode = c->st.st_mode & 0666;
@@ -174,7 +174,7 @@ static int set_rights(struct compiler *c)
     return fchmod(c->target.fd, mode) < 0 ? fail(c, c->target.at) : 0;
 }
 
-/* A slip of the hand, and the text would be gone. */
+/* One slip of the hand would replace the text. */
 static bool is_source(const struct compiler *c, const char *target)
 {
     struct stat st;

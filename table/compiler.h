@@ -19,7 +19,7 @@ typedef void compiler_complaint(void *context, uint32_t line, const char *text);
 struct compiler {
     compiler_complaint *complaint;
     void *context;
-    const char *at; /* what the trouble was with: a file, or what else was needed */
+    const char *at; /* the object of the trouble: a file, or another thing needed */
     enum entry_kind kind;
     const char *source;
     int in;
@@ -43,8 +43,8 @@ enum compiler_end {
     COMPILER_TROUBLE /* with the machine, not with the table: `at` and errno tell; nothing is left behind */
 };
 
-/* The table may be read by whom its source may be. What comes from a pipe is kept in a file without a name,
- * as it may have to be read twice. What is kept in memory is never freed: a process compiles one table. */
+/* The readers of the table are those of its source. A source from a pipe is kept in a file without a name,
+ * as it may have to be read twice. Memory is never freed: a process compiles one table. */
 enum compiler_end compiler_run(struct compiler *c, enum entry_kind kind, const char *source,
                                const char *target);
 

@@ -1,4 +1,4 @@
-/* lookup: what the operator says of a domain, a mailbox, a sender or a user, by the keys of its table
+/* lookup: the operator's word on a domain, a mailbox, a sender or a user, by the keys of its table
  * (postern-tables(5)).
  *
  * All return as table_find does: 1 found, 0 not, -1 trouble with errno. */

@@ -1,6 +1,6 @@
 /* place: where a mailbox entry says its mail goes; the value of a line in the mailboxes table.
  *
- * Pure; used by the compiler of the tables to refuse what it does not know, and by the session. */
+ * Pure; used by the compiler of the tables, which refuses unknown places, and by the session. */
 #ifndef POSTERN_PLACE_H
 #define POSTERN_PLACE_H
 

@@ -13,8 +13,8 @@ struct sicklist {
     struct cdbmake cdb;
 };
 
-/* All three: 0, or -1 with errno, and then sicklist_abandon is to be called. `path` must outlive it. What is
- * kept in memory is never freed: a process makes one. */
+/* All three: 0, or -1 with errno, and then sicklist_abandon is to be called. `path` must outlive it. Its
+ * memory is never freed: a process makes one. */
 int sicklist_begin(struct sicklist *s, const char *path);
 
 /* A list by its zone, each once, and why it must not be used. */

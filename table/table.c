@@ -184,7 +184,7 @@ const char *table_error(int error)
 /* A part of the file that is read from front to back. */
 struct reader {
     const struct table *t;
-    uint64_t at, have; /* what of the file is in the block */
+    uint64_t at, have; /* the part of the file that is in the block */
     uint64_t end;
     unsigned char block[65536];
 };

@@ -15,7 +15,7 @@ enum {
     TABLE_RECORD = 8 + ADDRESS_FMT + PLACE_MAX /* longest record ours have */
 };
 
-/* What a table needs once it is open; apart, so that a session without a lookup never touches it. */
+/* The memory of an open table; apart, so that a session without a lookup never touches it. */
 struct table_buffer {
     unsigned char toc[TABLE_TOC];
     unsigned char record[TABLE_RECORD];
@@ -44,11 +44,11 @@ int table_first(struct table *t, struct slice *key, struct slice *value);
  * nothing is said (then *named is empty); 0: it is another, *named; -1 trouble. */
 int table_is(struct table *t, const char *kind, struct slice *named);
 
-/* What errno says of a table that could not be asked. */
+/* The words for errno of a table that could not be asked. */
 const char *table_error(int error);
 
 /* Reads the whole table, its records from the first to the last and then its slots: a lookup finds every
- * record that is there. The number of records, or -1. What a value says is not judged. */
+ * record that is there. The number of records, or -1. Values are not judged. */
 int64_t table_check(struct table *t);
 
 #endif

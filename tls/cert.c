@@ -12,9 +12,9 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
-enum { FILE_MAX = 1 << 20 }; /* octets of a file that somebody means to hold certificates */
+enum { FILE_MAX = 1 << 20 }; /* octets of a file of certificates at most */
 
-/* An ordinary file of a sane size: nothing that could keep us reading, or waiting. NULL: *why. */
+/* Opens an ordinary file of a sane size: nothing that could keep us reading, or waiting. NULL: *why. */
 static BIO *open_pem(const char *path, const char **why)
 {
     struct stat st;
@@ -37,7 +37,7 @@ static BIO *open_pem(const char *path, const char **why)
     return bio;
 }
 
-/* The oldest error says that there was nothing of the kind looked for. */
+/* The oldest error says that the file holds nothing of this kind. */
 static bool has_none(void)
 {
     unsigned long code = ERR_peek_error();

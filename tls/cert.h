@@ -6,13 +6,13 @@
 
 #include <openssl/ssl.h>
 
-/* Told of what is wrong: "certificate" or "key", the file, and why. */
+/* Told of a fault: "certificate" or "key", the file, and why. */
 typedef void cert_complaint(void *context, const char *step, const char *path, const char *why);
 
-/* What is NULL could not be read. */
+/* A part that could not be read is NULL. */
 struct cert {
     X509 *leaf;
-    STACK_OF(X509) * chain; /* those that stand behind the leaf, in the file's order */
+    STACK_OF(X509) * chain; /* the certificates behind the leaf, in the file's order */
     EVP_PKEY *key;
     bool matches; /* the key is the leaf's */
 };

@@ -1,4 +1,4 @@
-/* facts: what the application is told of a TLS session, by the names that mod_ssl gives it. */
+/* facts: the facts of a TLS session for the application, by mod_ssl's names. */
 #ifndef POSTERN_FACTS_H
 #define POSTERN_FACTS_H
 

@@ -55,8 +55,8 @@ static void print_subject(const X509 *leaf)
     BIO_free(bio);
 }
 
-/* The host names that it is for, with commas between them; what log_quote cuts must be longer than that
- * keeps. */
+/* The certificate's host names, with commas between them; longer than log_quote keeps, so that a cut is
+ * seen. */
 static void print_names(const X509 *leaf)
 {
     GENERAL_NAMES *names = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
@@ -117,7 +117,7 @@ static void check_pair(const char *certfile, const char *keyfile, int *bad)
     cert_free(&c);
 }
 
-/* Only what a client could ask for: certbot keeps a README there. */
+/* Only names that a client could ask for: certbot keeps a README there. */
 static int is_host(const struct dirent *entry)
 {
     char name[TLSCTX_NAME + 1];
@@ -142,7 +142,8 @@ static void check_certdir(const char *certdir, int *bad)
     free(entries);
 }
 
-/* What only the context finds: ciphers, CAs, a key too short. What the pair's files are found at was told. */
+/* Complaints that only the context has: ciphers, CAs, a key too short. Those about the pair's files were
+ * made before. */
 static void ignore(void *context, const char *step, const char *object, const char *why)
 {
     (void)context;
@@ -164,7 +165,7 @@ int tlscheck(char *const *environment)
     check_pair(conf.certfile, tlsconf_keyfile(&conf), &bad);
     if (conf.certdir)
         check_certdir(conf.certdir, &bad);
-    /* Where the files are sound: what only OpenSSL knows of ciphers, CAs, and keys too short. */
+    /* Where the files are sound: OpenSSL's own verdict on ciphers, CAs, and keys too short. */
     tlsctx_init(&t, &conf, bad ? ignore : complain, &bad);
     tlsctx_free(&t);
     if (fflush(stdout) || ferror(stdout))

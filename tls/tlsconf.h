@@ -1,7 +1,7 @@
 /* tlsconf: the environment of postern-tlsio as one checked structure. postern-tlsio(8) is its manual.
  *
- * A value that cannot be understood is never replaced by a default. What only OpenSSL or the file system can
- * judge (whether CIPHERS has a cipher, what the files hold) is not judged here. */
+ * A value that cannot be understood is never replaced by a default. Questions for OpenSSL or the file
+ * system, such as whether CIPHERS has a cipher, are not asked here. */
 #ifndef POSTERN_TLSCONF_H
 #define POSTERN_TLSCONF_H
 
@@ -18,7 +18,7 @@ struct tlsconf {
     const char *ciphers;
     const char *ccafile;
     const char *session_timeout;
-    int64_t patience; /* what SESSION_TIMEOUT says, in nanoseconds */
+    int64_t patience; /* SESSION_TIMEOUT, in nanoseconds */
 };
 
 /* Fills *c from an environment, which must outlive it. The number of complaints. */

@@ -87,8 +87,7 @@ static int on_server_name(SSL *ssl, int *alert, void *context)
     (void)alert;
     if (!name || !tlsctx_name(lower, name) || !tlsctx_pair(&p, t->conf->certdir, lower))
         return SSL_TLSEXT_ERR_OK;
-    /* Looked at only when asked for: what is not there is no fault, as most names have no pair of their own.
-     */
+    /* Looked for only when asked for. A missing pair is no fault: most names have none of their own. */
     if (access(p.certfile, F_OK) == 0)
         use_pair(t, ssl, &p);
     else if (errno != ENOENT && errno != ENOTDIR)
@@ -96,7 +95,7 @@ static int on_server_name(SSL *ssl, int *alert, void *context)
     return SSL_TLSEXT_ERR_OK;
 }
 
-/* A client certificate is never a reason to refuse: what came of it, the application is told. */
+/* A client certificate is never a reason to refuse: the application is told the verdict on it. */
 static int on_verify(int ok, X509_STORE_CTX *store)
 {
     (void)ok;
@@ -158,7 +157,8 @@ static void set_protocol(struct tlsctx *t)
     SSL_CTX_set_session_cache_mode(t->ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(t->ctx, 0);
     SSL_CTX_set_mode(t->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    /* SSL_read comes back after what is not data, too, so that nobody keeps us within it past a deadline. */
+    /* SSL_read comes back after records without data, too, so that no client keeps us within it past a
+     * deadline. */
     SSL_CTX_clear_mode(t->ctx, SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_read_ahead(t->ctx, 1);
     SSL_CTX_set_default_read_buffer_len(t->ctx, READ_AHEAD);

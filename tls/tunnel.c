@@ -16,9 +16,9 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 
-#define FAREWELL (10 * SECOND) /* for what the application said last; for all, after SIGTERM */
+#define FAREWELL (10 * SECOND) /* for the application's last words; for all, after SIGTERM */
 #define LINGER (2 * SECOND)    /* for the client to read it */
-#define PARTING (SECOND / 5)   /* for an application to end that has nothing more to say */
+#define PARTING (SECOND / 5)   /* for a silent application to end */
 
 enum { IN = 0, OUT = 1 };
 
@@ -40,7 +40,7 @@ int tunnel_init(struct tunnel *t, SSL *ssl, int from, int to, struct log *log, i
     t->log = log;
     t->patience = patience;
     t->end = t->parting = INT64_MAX;
-    /* A record is written as a whole, and worth a packet of its own. Fails on what is not TCP. */
+    /* A record is written as a whole, and worth a packet of its own. Fails unless it is TCP. */
     setsockopt(OUT, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (SSL_set_rfd(ssl, IN) != 1 || SSL_set_wfd(ssl, OUT) != 1)
         return -1;
@@ -62,7 +62,7 @@ static void end_within(struct tunnel *t, int64_t length)
     t->end = deadline_earlier(t->end, deadline_after(deadline_now(), length));
 }
 
-/* SIGTERM goes to the application, too, which may have something to say at that. */
+/* SIGTERM goes to the application, too, which may have a last word. */
 static void heed_stop(struct tunnel *t)
 {
     if (await_stopped())
@@ -99,8 +99,7 @@ static const char *reason(void)
     return why ? why : saved ? strerror(saved) : "truncated";
 }
 
-/* To close over what has not been read resets the connection, and takes from the client what it has not read.
- */
+/* Closing over unread input resets the connection, and takes from the client the last words to it. */
 static void linger(void)
 {
     static char dropped[4096];
@@ -169,15 +168,15 @@ static void cut_off(struct tunnel *t, const char *step, const char *why)
     t->client_ended = true;
 }
 
-/* Nor can it be talked to. */
+/* Nothing can be sent to it, either. */
 static void lose(struct tunnel *t, const char *step, const char *why)
 {
     cut_off(t, step, why);
     t->lost = true;
 }
 
-/* All that came from the client is delivered. That it was cut off is news only where the application would go
- * on: one that has said goodbye is about to end, and a client may leave as soon as it hears that. */
+/* All octets from the client are delivered. A cut is news only where the application would go on: after
+ * its goodbye a client may leave as soon as it hears that. */
 static void end_delivery(struct tunnel *t)
 {
     if (t->cut_step && !t->ended) {
@@ -192,7 +191,7 @@ static void end_delivery(struct tunnel *t)
     close_to(t);
 }
 
-/* What SSL_read has to say, if no bytes. A connection that ended without close_notify takes replies yet. */
+/* SSL_read's answer where it is no bytes. A connection that ended without close_notify takes replies yet. */
 static void end_receiving(struct tunnel *t, int r)
 {
     t->recv_waits = events_of(t, r);
@@ -228,15 +227,15 @@ static bool receive(struct tunnel *t)
     return b->n > 0 || t->client_ended;
 }
 
-/* A password comes in few octets: of such nothing stays. More than that is a message, which costs too much.
- */
+/* A password comes in few octets: these are wiped. More octets are a message, and wiping them costs too
+ * much. */
 static void forget(struct tunnel_buffer *b)
 {
     if (b->at == b->n && b->n <= FEW)
         OPENSSL_cleanse(b->bytes, b->n);
 }
 
-/* To the application. What it does not want to hear any more is dropped. */
+/* To the application. Octets that it does not read any more are dropped. */
 static bool deliver(struct tunnel *t)
 {
     struct tunnel_buffer *b = &t->up;
@@ -265,7 +264,7 @@ static bool deliver(struct tunnel *t)
     return !t->to_waits;
 }
 
-/* The application has ended: it hears no more, and what it said last goes out. */
+/* The application has ended: it hears no more, and its last words go out. */
 static void note_end(struct tunnel *t)
 {
     if (!t->ended)
@@ -281,7 +280,7 @@ static void end_fetching(struct tunnel *t)
     note_end(t);
 }
 
-/* From the application. A short read has emptied the pipe: what comes later, poll tells. */
+/* From the application. A short read has emptied the pipe: poll tells of more. */
 static bool fetch(struct tunnel *t)
 {
     struct tunnel_buffer *b = &t->down;
@@ -322,8 +321,8 @@ static bool transmit(struct tunnel *t)
     return true;
 }
 
-/* Until something can go on. Only what is wanted is polled: a closed end would else be reported without end.
- */
+/* Until something can go on. Only wanted events are polled: else a closed end would be reported without
+ * end. */
 static void wait_for_any(struct tunnel *t, instant until)
 {
     bool buffer_up = t->up.at == t->up.n, buffer_down = t->down.at == t->down.n;
@@ -373,7 +372,7 @@ void tunnel_carry(struct tunnel *t)
 {
     instant idle = deadline_after(deadline_now(), t->patience);
 
-    /* From here on that is no failure of the whole, but an end of what the client says. */
+    /* From here on a read error is the end of the client's words, and no failure of the whole. */
     SSL_set_options(t->ssl, SSL_OP_IGNORE_UNEXPECTED_EOF);
     while (t->from >= 0 || t->down.at < t->down.n) {
         uint64_t before = t->carried;

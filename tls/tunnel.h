@@ -14,13 +14,13 @@
 enum { TUNNEL_BUFFER = 65536 };
 
 struct tunnel_buffer {
-    size_t at, n; /* what is left stands at .. n */
+    size_t at, n; /* the octets left are at .. n */
     char bytes[TUNNEL_BUFFER];
 };
 
 struct tunnel {
     SSL *ssl;
-    int from, to; /* what the application says, and what it is told; -1: closed */
+    int from, to; /* from the application, and to it; -1: closed */
     struct log *log;
     struct tunnel_buffer up, down; /* to the application, to the network */
     int64_t patience;              /* nanoseconds without a byte either way */
@@ -31,7 +31,7 @@ struct tunnel {
     bool ended;                    /* the application says no more, though not all may have been read */
     bool client_ended;             /* no more will come from the network */
     bool lost;                     /* nor can anything be sent there */
-    const char *cut_step;          /* what failed, and why: not logged yet; NULL: nothing */
+    const char *cut_step;          /* the step that failed, and why: not logged yet; NULL: none */
     char cut_why[80];
     instant parting; /* until then the application may end by itself, and that is no news */
 };
