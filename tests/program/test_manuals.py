@@ -286,6 +286,8 @@ class House(unittest.TestCase):
             for library in re.findall(r"^#include <([\w.]+)", text, re.M):
                 self.assertEqual(fences.get(library, here), here, f"{path} includes <{library}>")
                 self.assertFalse(library in libowfat and here in ("base", "log", "net", "tls"), f"{path} includes <{library}>")
+        for path in ROOT.glob("*.c"):
+            self.assertNotRegex(path.read_text(), r'#include [<"](table/tinycdb|cdb|dns)\.h', path)
 
 
 class Manuals(unittest.TestCase):
