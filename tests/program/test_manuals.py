@@ -153,6 +153,12 @@ class Knobs(unittest.TestCase):
         self.assertGreater(sum(1 for name in knobs() if bounds(name)), 5)
 
 
+class Commands(unittest.TestCase):
+    def test_each_is_in_the_manual(self):
+        words = re.findall(r"\b[A-Z]{4,}\b", section(page("postern-smtpd.8"), "COMMANDS"))
+        self.assertEqual(set(vocabulary.verbs()) - set(words), set())
+
+
 class Replies(unittest.TestCase):
     def test_each_refusal_is_in_the_manual(self):
         rows = set(re.findall(r"^\.It (\d{3} \d\.\d+\.\d+) Ta .* Ta ([a-z0-9-]+)$", page("postern-smtpd.8"), re.M))
