@@ -24,6 +24,12 @@ MESSAGE = 4096
 BODY = 100 << 20
 
 
+def compare_with(program):
+    """In sections session, idle, body and mail another build of the product stands where their limits do."""
+    global NULL, SPOOL, COPY
+    NULL = SPOOL = COPY = program
+
+
 class Bench:
     """What all sections share: where to put things, how to measure, how long, and the table."""
 
@@ -103,7 +109,7 @@ def sessions_for(bench, measure):
 def session(bench):
     need(PRODUCT, PRODUCT_GLIBC, NULL, f"{BIN}/empty", f"{BIN}/empty-dynamic")
     spool = bench.maildir()
-    count = sessions_for(bench, lambda n: session_cost(bench, [NULL], n))
+    count = sessions_for(bench, lambda n: session_cost(bench, [NULL], n, SPOOL=spool))
     silent = {f"{BIN}/empty", f"{BIN}/empty-dynamic"}
 
     def measure(program):
@@ -169,13 +175,14 @@ def body_run(bench, program, block, times):
     spool = bench.maildir()
     size = len(block) * times
     copy = f"{spool}/copy"
-    command = [COPY, copy, "sy"] if program == COPY else [program]
+    is_limit = os.path.basename(program) == "sock2file"
+    command = [program, copy, "sy"] if is_limit else [program]
     os.sync()
     with bench.server(command, SPOOL=spool, DATABYTES="0") as server:
         result = load(server, 1, 1, 1, "-d", "-s", str(size))
     if result["size"] != size:
         raise Failed("smtpload sent another size")
-    if program == COPY:
+    if is_limit:
         check_file(copy, block, times, b".\r\n")
     else:
         copy = one_message(spool, 1)
@@ -217,7 +224,7 @@ def calls_of(bench, program, messages, *options, **env):
     """Counts of system calls, by name, of one session."""
     spool = bench.maildir()
     trace = f"{spool}/trace"
-    target = [program, spool] if program == SPOOL else [program]
+    target = [program, spool] if is_limit else [program]
     with bench.server(["strace", "-f", "-o", trace, *target], SPOOL=spool, MAXMSGS="1000", **env) as server:
         load(server, 1, 1, messages, "-s", str(MESSAGE), *options)
     one_message(spool, messages)
@@ -402,12 +409,13 @@ def mail(bench):
 def mail_run(bench, program, block, sessions, clients, messages):
     """(messages per second, microseconds of CPU per message)"""
     total = sessions * messages
+    is_limit = os.path.basename(program) == "smtpspool"
     while True:
         spool = bench.maildir()
         os.sync()
-        with bench.server([program, spool] if program == SPOOL else [program], SPOOL=spool) as server:
+        with bench.server([program, spool] if is_limit else [program], SPOOL=spool) as server:
             result = load(server, sessions, clients, messages, "-s", str(MESSAGE))
-        check_maildir(spool, total, block if program == SPOOL else stored(block))
+        check_maildir(spool, total, block if is_limit else stored(block))
         if not files_are_slow(spool) or not wait_for_files(bench):
             return total / result["wall"], microseconds(server.cpu, total)
 
