@@ -41,8 +41,21 @@ void await_init(int reader)
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
+/* A wait for what is ready already lets no signal in. */
+static void look(void)
+{
+    sigset_t term = set_of(SIGTERM);
+    int saved = errno;
+
+    if (sigtimedwait(&term, NULL, &(struct timespec){0}) == SIGTERM)
+        on_stop(SIGTERM);
+    errno = saved;
+}
+
 bool await_stopped(void)
 {
+    if (stopped_reader < 0 && !stopped)
+        look();
     bool now = stopped;
 
     told = now;

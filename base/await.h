@@ -7,9 +7,9 @@
 
 #include "base/deadline.h"
 
-/* SIGTERM is noted from now on; SIGPIPE is ignored. Once. With reader -1 SIGTERM comes within waits only.
- * Else it comes at any time, and where `reader` is a socket, it ends reads of it: the one that waits, and any
- * later one. */
+/* SIGTERM is noted from now on; SIGPIPE is ignored. Once. With reader -1 SIGTERM comes within waits, and when
+ * await_stopped is asked. Else it comes at any time, and where `reader` is a socket, it ends reads of it: the
+ * one that waits, and any later one. */
 void await_init(int reader);
 
 /* SIGTERM came. */

@@ -1,4 +1,5 @@
 """postern-tlsio itself, over a connection and pipes of ours: handshakes, what it tells, certificates, ends, deadlines."""
+import contextlib
 import os
 import pathlib
 import re
@@ -15,7 +16,7 @@ import time
 import unittest
 
 import certs
-from harness import (BUILD, CLIENT, IS_ASAN, IS_STATIC, LIMIT, ROOT, DOUBLE, Log, Place, await_that, environment,
+from harness import (BUILD, CLIENT, IS_ASAN, IS_STATIC, LIMIT, NEEDS_STRACE, ROOT, DOUBLE, Log, Place, await_that, environment,
                      read_by, writable_memory)
 
 TLSIO = str(BUILD / "postern-tlsio")
@@ -75,7 +76,7 @@ def client_context(lowest=None, highest=None, verify=None, cert=None):
 class Cipher:
     """One postern-tlsio: `net`, the client's end of the network; `control`; the application's `hear` and `say`."""
 
-    def __init__(self, *options, before=(), over="tcp", user=None, program=TLSIO, **knobs):
+    def __init__(self, *options, before=(), over="tcp", user=None, program=TLSIO, greedy=False, **knobs):
         if over == "tcp":
             with socket.create_server(("127.0.0.1", 0)) as listener:
                 listener.settimeout(LIMIT)
@@ -89,6 +90,9 @@ class Cipher:
         self.control.settimeout(LIMIT)
         from_, self.say = os.pipe()
         self.hear, to = os.pipe()
+        if greedy:  # an application that is never slower than the client
+            os.close(to)
+            to = os.open(os.devnull, os.O_WRONLY)
         self.log_file = tempfile.TemporaryFile()
         inherited = (control.fileno(), from_, to)
         with theirs, control:
@@ -1023,6 +1027,26 @@ class Deadlines(Case):
             c.process.send_signal(signal.SIGTERM)
             self.assertEqual(c.report(), b"")
             self.check_end(c, step="handshake", error="timeout")
+
+    @NEEDS_STRACE
+    def test_sigterm_in_a_flood(self):
+        """Where there is always more to read, too: before each wait the client has time for that."""
+        with Cipher(before=["strace", "-o", os.devnull, "-e", "inject=ppoll:delay_enter=2000"], greedy=True) as c:
+            tls = c.shake()
+            sent = []
+            flood = threading.Thread(target=self.flood, args=[tls, sent], daemon=True)
+            flood.start()
+            await_that(lambda: len(sent) > 20, "more than any buffer holds")
+            children = pathlib.Path(f"/proc/{c.process.pid}/task/{c.process.pid}/children")
+            os.kill(int(children.read_text()), signal.SIGTERM)
+            self.check_end(c, step="stop", error="timeout")
+            flood.join(LIMIT)
+
+    def flood(self, tls, sent):
+        with contextlib.suppress(OSError):
+            while True:
+                tls.sendall(bytes(1 << 20))
+                sent.append(1 << 20)
 
     def stuck(self, c):
         """The application has said all that anybody takes while the client does not read."""
