@@ -248,6 +248,50 @@ close:
     return NULL;
 }
 
+/* In quotes, with a backslash where one must be. */
+static size_t put_quoted(char *out, const char *local, size_t len)
+{
+    size_t n = 0;
+
+    out[n++] = '"';
+    for (size_t i = 0; i < len; i++) {
+        if (local[i] == '"' || local[i] == '\\')
+            out[n++] = '\\';
+        out[n++] = local[i];
+    }
+    out[n++] = '"';
+    return n;
+}
+
+/* Where its domain begins; 0: it has none. */
+static size_t find_domain(struct slice text)
+{
+    size_t at = text.n;
+
+    while (at && text.p[at - 1] != '@')
+        at--;
+    return at;
+}
+
+const char *address_parse_queued(struct slice text, const char *me, struct address *a)
+{
+    char whole[2 * ADDRESS_PATH + ADDRESS_DOMAIN];
+    size_t at = find_domain(text);
+    struct slice rest, domain = at ? slice_after(text, at) : slice_of(me);
+
+    if (text.n + 2 > ADDRESS_PATH)
+        return "path too long";
+    if (!address_parse(text, ADDRESS_MAILBOX, a, &rest) && !rest.n)
+        return NULL;
+    if (!text.n || at == 1)
+        return "bad local part";
+    size_t n = put_quoted(whole, text.p, at ? at - 1 : text.n);
+    whole[n++] = '@';
+    memcpy(whole + n, domain.p, domain.n);
+    const char *why = address_parse((struct slice){whole, n + domain.n}, ADDRESS_MAILBOX, a, &rest);
+    return !why && rest.n ? "bad domain" : why;
+}
+
 /* Can stand as a Dot-string, without quotes. */
 static bool is_dots(const struct address *a)
 {
@@ -265,13 +309,7 @@ size_t address_fmt(char *out, const struct address *a)
         memcpy(out, a->local, a->local_len);
         n = a->local_len;
     } else {
-        out[n++] = '"';
-        for (size_t i = 0; i < a->local_len; i++) {
-            if (a->local[i] == '"' || a->local[i] == '\\')
-                out[n++] = '\\';
-            out[n++] = a->local[i];
-        }
-        out[n++] = '"';
+        n = put_quoted(out, a->local, a->local_len);
     }
     if (a->domain_len) {
         out[n++] = '@';

@@ -35,6 +35,10 @@ enum address_kind {
  * space, quote or bracket. NULL on success, else why not. */
 const char *address_parse(struct slice text, enum address_kind kind, struct address *a, struct slice *rest);
 
+/* An address as programs of qmail's write it into an envelope, all of `text`: quotes of the local part may be
+ * missing, and without an @ it is a mailbox of `me`, a domain. NULL on success, else why not. */
+const char *address_parse_queued(struct slice text, const char *me, struct address *a);
+
 /* A domain or address literal alone, as HELO and the tables have it. */
 bool address_is_domain(struct slice text);
 

@@ -85,6 +85,24 @@ static void check_path(struct slice text, enum address_kind kind)
         check_accepted(text, rest, kind, &a);
 }
 
+/* As an envelope has it: a mailbox is that mailbox, and whatever else passes can be written as one. */
+static void check_queued(struct slice text)
+{
+    struct address a, b;
+    struct slice rest;
+    bool plain = !address_parse(text, ADDRESS_MAILBOX, &a, &rest) && !rest.n;
+    const char *why = address_parse_queued(text, "mx.example.net", &b);
+
+    if (why) {
+        MUST(*why && !plain);
+        return;
+    }
+    MUST(!plain || is_equal(&a, &b));
+    MUST(text.n + 2 <= ADDRESS_PATH && b.domain_len);
+    char out[ADDRESS_FMT];
+    check_again("", (struct slice){out, address_fmt(out, &b)}, "", ADDRESS_MAILBOX, &b);
+}
+
 static void check_domain(struct slice text)
 {
     static const struct address fresh;
@@ -140,6 +158,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 2:
         check_path(text, ADDRESS_MAILBOX);
+        check_queued(text);
         break;
     case 3:
         check_domain(text);

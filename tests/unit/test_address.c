@@ -315,6 +315,72 @@ START_TEST(refuses)
 }
 END_TEST
 
+#define ME "MX.example.net"
+
+static const struct {
+    const char *name;
+    const char *input;
+    const char *want; /* as address_fmt writes it; NULL: it is refused */
+    const char *why;
+} queued[] = {
+    {"plain", "C@EXAMPLE.Com", "C@example.com", "a mailbox as in tables"},
+    {"quoted", "\"a b\"@d", "\"a b\"@d", "quotes may be there"},
+    {"quoted at", "\"a@b\"@d", "\"a@b\"@d", "quotes may be there"},
+    {"UTF-8", "b" U "b@d", "b" U "b@d", "RFC 6531 3.3"},
+    {"literal", "c@[192.0.2.7]", "c@[192.0.2.7]", "RFC 5321 4.1.3"},
+    {"space", "a b@d", "\"a b\"@d", "quotes are left out"},
+    {"dots", "a..b@d", "\"a..b\"@d", "quotes are left out"},
+    {"quote and backslash", "a\"\\b@d", "\"a\\\"\\\\b\"@d", "as it is meant"},
+    {"quote open", "\"a@d", "\"\\\"a\"@d", "as it is meant"},
+    {"at", "a@b@d", "\"a@b\"@d", "the last one counts"},
+    {"UTF-8 and space", "b" U " b@d", "\"b" U " b\"@d", "RFC 6531 3.3"},
+    {"no domain", "root", "root@mx.example.net", "this host"},
+    {"no domain, space", "a b", "\"a b\"@mx.example.net", "this host"},
+    {"postmaster", "Postmaster", "Postmaster@mx.example.net", "this host"},
+    {"longest", L252 "@d", L252 "@d", "what a path can hold"},
+    {"longest unquoted", L63 L63 L63 A60 " @d", "\"" L63 L63 L63 A60 " \"@d", "as it is written"},
+    {"long", L252 "a@d", NULL, "257 as a path"},
+    {"long unquoted", L63 L63 L63 A60 "a @d", NULL, "257 as it is written"},
+    {"long without a domain", L252, NULL, "with this host's"},
+    {"longer without a domain", L252 "aaa", NULL, "no path can hold it"},
+    {"all quotes", "\"\"\"\"\"\"\"\"" U B20 B20 B20 B20 B20 B20 B20 B20 B20 B20 B20 B20, NULL,
+     "as it is written"},
+    {"nothing", "", NULL, "no local part"},
+    {"at alone", "@", NULL, "no local part"},
+    {"no local part", "@d", NULL, "no local part"},
+    {"empty domain", "c@", NULL, "no domain"},
+    {"brackets", "<c@d>", NULL, "no domain"},
+    {"more", "c@d e", NULL, "no domain"},
+    {"double bounce", "#@[]", NULL, "no domain"},
+    {"hyphen", "c@-d", NULL, "no domain"},
+    {"quoted alone", "\"a@b\"", NULL, "the last at counts"},
+    {"line end behind", "c@d\n", NULL, "control character"},
+    {"line end", "c\n@d", NULL, "control character"},
+    {"header", "a\rBcc: x@d", NULL, "control character"},
+    {"delete", "\x7f@d", NULL, "control character"},
+    {"Latin-1", "b\xfc@d", NULL, "not UTF-8"},
+};
+
+START_TEST(parses_queued)
+{
+    struct slice text = exactly(slice_of(queued[_i].input));
+    char out[ADDRESS_FMT];
+    struct address a;
+
+    const char *why = address_parse_queued(text, ME, &a);
+    ck_assert_msg(!why == !!queued[_i].want, "%s: %s: %s", queued[_i].name, queued[_i].why, why ? why : "");
+    if (!why) {
+        size_t n = address_fmt(out, &a);
+        ck_assert_msg(equals((struct slice){out, n}, queued[_i].want), "%s: %.*s", queued[_i].name, (int)n,
+                      out);
+        check_round_trip(&a, ADDRESS_MAILBOX, sizeof out, queued[_i].name);
+    } else {
+        ck_assert(*why);
+    }
+    discard(text);
+}
+END_TEST
+
 START_TEST(nul)
 {
     static const char local[] = "<a\0b@c>", domain[] = "<a@b\0c>", quoted[] = "<\"a\0\"@b>";
@@ -461,6 +527,7 @@ static void tests(TCase *t)
 {
     tcase_add_loop_test(t, accepts, 0, COUNT(valid));
     tcase_add_loop_test(t, refuses, 0, COUNT(invalid));
+    tcase_add_loop_test(t, parses_queued, 0, COUNT(queued));
     tcase_add_test(t, nul);
     tcase_add_loop_test(t, key, 0, COUNT(keys));
     tcase_add_loop_test(t, domain, 0, COUNT(domains));
