@@ -5,11 +5,11 @@
 #define _XOPEN_SOURCE 700 /* SIGXFSZ */
 #include "base/about.h"
 #include "base/await.h"
-#include "base/hold.h"
 #include "base/knob.h"
 #include "log/log.h"
 #include "mail/host.h"
 #include "store/delivery.h"
+#include "store/intake.h"
 #include "table/route.h"
 
 #include <errno.h>
@@ -37,10 +37,7 @@ enum {
     EXIT_ENVELOPE = 91
 };
 
-enum {
-    ADDRESS_MOST = ADDRESS_PATH - 2, /* octets of an address in an envelope, which has no brackets */
-    ID = 2 * FMT_ULONG
-};
+enum { ID = 2 * FMT_ULONG };
 
 #define PATIENCE (24 * 3600 * SECOND) /* until message and envelope have come, as in qmail-queue */
 
@@ -49,29 +46,20 @@ struct settings {
     const char *domains, *mailboxes, *spool; /* paths; NULL: not set */
 };
 
-/* A descriptor that is read from front to end. */
-struct input {
-    int fd;
-    const char *name;
-    size_t at, n; /* of the block: what was taken, and what came */
-    char block[HOLD_BLOCK];
-};
-
 /* The first recipient that has no place, and why. */
 struct refusal {
     int code;           /* 0: there is none */
     const char *object; /* the table or variable at fault; NULL: none is */
     struct slice error;
     size_t to_len;
-    char to[ADDRESS_MOST];
+    char to[INTAKE_ADDRESS];
 };
 
 static struct {
     struct settings settings;
     struct log log;
     struct log_buffer log_buffer;
-    instant until;
-    struct input input;
+    struct intake intake;
     struct hold message;
     struct refusal refusal;
     struct table domains, mailboxes;
@@ -136,117 +124,15 @@ static void load(struct settings *s)
         leave(EXIT_CONFIG, "SPOOL", slice_of("no place for mail is set"));
 }
 
-/* Input ------------------------------------------------------------------------------------------------ */
-
-static struct input *open_input(int fd, const char *name)
-{
-    job.input.fd = fd;
-    job.input.name = name;
-    job.input.at = job.input.n = 0;
-    return &job.input;
-}
-
-/* The next block. False at the end: after SIGTERM that of a message may be none, but then the envelope is not
- * read. */
-static bool fill(struct input *in)
-{
-    struct pollfd p = {.fd = in->fd, .events = POLLIN};
-    ssize_t r = -1;
-
-    while (r < 0) {
-        if (await_stopped())
-            leave(EXIT_NOT_NOW, in->name, slice_of("SIGTERM"));
-        if (!await_any(&p, 1, job.until))
-            fail(EXIT_LATE, in->name, ETIMEDOUT);
-        if (!p.revents)
-            continue;
-        r = read(in->fd, in->block, sizeof in->block);
-        if (r < 0 && errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)
-            fail(EXIT_READ, in->name, errno);
-    }
-    in->at = 0;
-    in->n = (size_t)r;
-    return r > 0;
-}
-
-static char next(struct input *in)
-{
-    if (in->at == in->n && !fill(in))
-        leave(EXIT_READ, in->name, slice_of("cut off"));
-    return in->block[in->at++];
-}
-
-static void read_message(void)
-{
-    struct input *in = open_input(0, "message");
-
-    hold_init(&job.message);
-    while (fill(in))
-        if (hold_write(&job.message, in->block, in->n) < 0)
-            fail(EXIT_WRITE, "/tmp", errno);
-}
-
-/* What stands between a letter and a NUL. */
-static struct slice read_address(struct input *in, char text[ADDRESS_MOST])
-{
-    size_t n = 0;
-    char c;
-
-    while ((c = next(in))) {
-        if (n == ADDRESS_MOST)
-            leave(EXIT_LONG, in->name, slice_of("address too long"));
-        text[n++] = c;
-    }
-    return (struct slice){text, n};
-}
-
 /* Envelope --------------------------------------------------------------------------------------------- */
 
-static size_t quote_local(char *out, struct slice local)
-{
-    size_t n = 0;
-
-    out[n++] = '"';
-    for (size_t i = 0; i < local.n; i++) {
-        if (local.p[i] == '"' || local.p[i] == '\\')
-            out[n++] = '\\';
-        out[n++] = local.p[i];
-    }
-    out[n++] = '"';
-    return n;
-}
-
-/* An address of an envelope. qmail's programs leave out the quotes of a local part; without a domain, *home,
- * it is a mailbox of this host. NULL, or why it is none. */
-static const char *parse(struct slice text, struct address *a, bool *home)
-{
-    char quoted[3 * ADDRESS_PATH];
-    struct slice rest;
-    size_t at = text.n;
-
-    while (at && text.p[at - 1] != '@')
-        at--;
-    *home = !at;
-    if (!address_parse(text, ADDRESS_MAILBOX, a, &rest) && !rest.n)
-        return NULL;
-    struct slice local = {text.p, at ? at - 1 : text.n},
-                 domain = at ? slice_after(text, at) : slice_of(job.settings.me);
-    if (!local.n)
-        return "bad local part";
-    size_t n = quote_local(quoted, local);
-    quoted[n++] = '@';
-    memcpy(quoted + n, domain.p, domain.n);
-    const char *why = address_parse((struct slice){quoted, n + domain.n}, ADDRESS_MAILBOX, a, &rest);
-    return !why && rest.n ? "bad domain" : why;
-}
-
 /* A sender that is no address, as that of qmail's double bounces, is nobody: no mail can go there. */
-static void take_sender(struct slice text)
+static void take_sender(void *context, struct slice text)
 {
     struct address a;
-    bool home;
 
-    if (!text.n || parse(text, &a, &home))
+    (void)context;
+    if (!text.n || address_parse_queued(text, job.settings.me, &a))
         a.local_len = a.domain_len = 0;
     transaction_begin(&job.transaction, &a, false);
 }
@@ -299,17 +185,21 @@ static void route(struct slice to, const struct address *a)
         refuse(to, EXIT_NEVER, NULL, slice_of("no such mailbox"));
         return;
     case ROUTE_TROUBLE:
+    case ROUTE_NONSENSE:
         refuse_lookup(to, &job.mailboxes);
     }
 }
 
-static void take_recipient(struct slice to)
+/* Of those that have no place the first decides. An address without a domain is a mailbox of this host. */
+static void take_recipient(void *context, struct slice to)
 {
     struct address a;
-    bool home;
-    const char *why = parse(to, &a, &home);
-    int local = why ? 0 : home ? 1 : route_domain(&job.domains, job.settings.me, &a);
 
+    (void)context;
+    if (job.refusal.code)
+        return;
+    const char *why = address_parse_queued(to, job.settings.me, &a);
+    int local = why ? 0 : !memchr(to.p, '@', to.n) ? 1 : route_domain(&job.domains, job.settings.me, &a);
     if (local > 0)
         route(to, &a);
     else if (local < 0)
@@ -318,25 +208,41 @@ static void take_recipient(struct slice to)
         refuse(to, EXIT_NEVER, NULL, slice_of(why ? why : "no mail for this domain here"));
 }
 
-/* F sender NUL, T recipient NUL for each, NUL. All of it is read, so that no caller meets a closed pipe. */
-static void read_envelope(void)
-{
-    struct input *in = open_input(1, "envelope");
-    char text[ADDRESS_MOST];
-    bool any = false;
+/* Input ------------------------------------------------------------------------------------------------ */
 
-    if (next(in) != 'F')
-        leave(EXIT_ENVELOPE, in->name, slice_of("no sender"));
-    take_sender(read_address(in, text));
-    for (char c; (c = next(in)); any = true) {
-        struct slice to = c == 'T' ? read_address(in, text) : (struct slice){NULL, 0};
-        if (!to.n)
-            leave(EXIT_ENVELOPE, in->name, slice_of("no recipient where one must be"));
-        if (!job.refusal.code)
-            take_recipient(to);
-    }
-    if (!any)
-        leave(EXIT_ENVELOPE, in->name, slice_of("no recipients"));
+/* What a result means; without a text errno tells. */
+static const struct {
+    int code;
+    const char *error;
+} faults[] = {
+    [INTAKE_CUT_OFF] = {EXIT_READ, "cut off"},
+    [INTAKE_LATE] = {EXIT_LATE, NULL},
+    [INTAKE_STOPPED] = {EXIT_NOT_NOW, "SIGTERM"},
+    [INTAKE_UNREADABLE] = {EXIT_READ, NULL},
+    [INTAKE_UNHELD] = {EXIT_WRITE, NULL},
+    [INTAKE_LONG] = {EXIT_LONG, "address too long"},
+    [INTAKE_NO_SENDER] = {EXIT_ENVELOPE, "no sender"},
+    [INTAKE_NO_RECIPIENT] = {EXIT_ENVELOPE, "no recipient where one must be"},
+    [INTAKE_NO_RECIPIENTS] = {EXIT_ENVELOPE, "no recipients"},
+};
+
+static void check(enum intake_result r, const char *object)
+{
+    if (r == INTAKE_DONE)
+        return;
+    const char *error = faults[r].error;
+    leave(faults[r].code, r == INTAKE_UNHELD ? "/tmp" : object, slice_of(error ? error : strerror(errno)));
+}
+
+/* All of the envelope is read, so that no caller meets a closed pipe. */
+static void take(void)
+{
+    struct intake *in = &job.intake;
+
+    intake_init(in, deadline_after(deadline_now(), PATIENCE));
+    hold_init(&job.message);
+    check(intake_message(in, 0, &job.message), "message");
+    check(intake_envelope(in, 1, take_sender, take_recipient, NULL), "envelope");
     if (job.refusal.code)
         leave(job.refusal.code, job.refusal.object, job.refusal.error);
 }
@@ -409,12 +315,10 @@ static int run(void)
     log_init(&job.log, &job.log_buffer, 2);
     check_envelope();
     load(s);
-    job.until = deadline_after(deadline_now(), PATIENCE);
     table_init(&job.domains, s->domains, &job.table_buffer[0]);
     table_init(&job.mailboxes, s->mailboxes, &job.table_buffer[1]);
     transaction_init(&job.transaction, &job.transaction_buffer);
-    read_message();
-    read_envelope();
+    take();
     store(s);
     return EXIT_STORED;
 }

@@ -1,11 +1,10 @@
 #include "smtp/door.h"
 
 #include "smtp/listed.h"
-#include "table/lookup.h"
+#include "table/route.h"
 
 #include <errno.h>
 
-#include <case.h>
 #include <fmt.h>
 
 void door_begin(struct session *s)
@@ -60,64 +59,27 @@ static const struct reply *check_recipients(struct session *s, struct visit *v)
 static const struct reply *check_domain(struct session *s, struct visit *v)
 {
     const struct config *c = &s->config;
-    struct address *a = v->recipient;
-    int r = 1;
+    bool home = !v->recipient->domain_len;
 
-    if (!a->domain_len) {
-        a->domain_len = (unsigned char)strlen(c->me);
-        memcpy(a->domain, c->me, a->domain_len);
-        case_lowerb(a->domain, a->domain_len);
-        v->rule = "postmaster of this host";
-    } else if (c->relayclient) {
+    if (!home && c->relayclient) {
         v->rule = "RELAYCLIENT";
-    } else if (c->domains) {
-        r = lookup_domain(&s->door->domains, (struct slice){a->domain, a->domain_len});
-        v->rule = r > 0 ? "local" : "not local";
+        return NULL;
     }
+    int r = route_domain(&s->door->domains, c->me, v->recipient);
+    if (home)
+        v->rule = "postmaster of this host";
+    else if (c->domains)
+        v->rule = r > 0 ? "local" : "not local";
     if (r < 0)
         return lookup_trouble(s, &s->door->domains);
     return r ? NULL : &reply_not_local;
 }
 
-static bool is_postmaster(const struct address *a)
+/* No such mailbox, unless somebody may send anywhere. */
+static const struct reply *check_relay(struct session *s, struct visit *v)
 {
-    return slice_is((struct slice){a->local, a->local_len}, "postmaster");
-}
-
-/* Two spellings of one Maildir: a slash at the end or not, "./" before it or not. */
-static bool is_same_path(struct slice a, struct slice b)
-{
-    while (a.n && a.p[a.n - 1] == '/')
-        a.n--;
-    while (b.n && b.p[b.n - 1] == '/')
-        b.n--;
-    if (a.n > 2 && !memcmp(a.p, "./", 2))
-        a = slice_after(a, 2);
-    if (b.n > 2 && !memcmp(b.p, "./", 2))
-        b = slice_after(b, 2);
-    return a.n == b.n && !memcmp(a.p, b.p, a.n);
-}
-
-/* Obeys a mailbox's entry. */
-static const struct reply *obey_entry(struct session *s, struct visit *v, struct slice value)
-{
-    enum place_kind kind;
-
-    if (place_parse(value, &kind)) {
-        errno = EINVAL;
-        return lookup_trouble(s, &s->door->mailboxes);
-    }
-    if (kind == PLACE_REPLY && is_postmaster(v->recipient)) {
-        v->rule = "postmaster is never refused";
-        return NULL;
-    }
-    if (kind == PLACE_REPLY) {
-        memcpy(s->text, value.p, value.n);
-        return session_text(s, value.n, reason_scripted);
-    }
-    if (kind == PLACE_MAILDIR && (!s->config.spool || !is_same_path(value, slice_of(s->config.spool))))
-        v->place = value;
-    return NULL;
+    v->rule = s->config.relayclient ? "RELAYCLIENT" : "not found";
+    return s->config.relayclient ? NULL : &reply_no_mailbox;
 }
 
 static const struct reply *check_mailbox(struct session *s, struct visit *v)
@@ -126,19 +88,28 @@ static const struct reply *check_mailbox(struct session *s, struct visit *v)
 
     if (!s->config.mailboxes)
         return NULL;
-    int r = lookup_mailbox(&s->door->mailboxes, v->recipient, &value);
-    v->rule = r > 0 ? "found" : "not found";
-    if (r < 0)
-        return lookup_trouble(s, &s->door->mailboxes);
-    if (r)
-        return obey_entry(s, v, value);
-    if (is_postmaster(v->recipient))
+    v->rule = "found";
+    switch (route_mailbox(&s->door->mailboxes, s->config.spool, v->recipient, &value)) {
+    case ROUTE_SPOOL:
+        return NULL;
+    case ROUTE_MAILDIR:
+        v->place = value;
+        return NULL;
+    case ROUTE_POSTMASTER:
         v->rule = "postmaster is never refused";
-    else if (s->config.relayclient)
-        v->rule = "RELAYCLIENT";
-    else
-        return &reply_no_mailbox;
-    return NULL;
+        return NULL;
+    case ROUTE_REPLY:
+        memcpy(s->text, value.p, value.n);
+        return session_text(s, value.n, reason_scripted);
+    case ROUTE_NOBODY:
+        return check_relay(s, v);
+    case ROUTE_TROUBLE:
+        v->rule = "not found";
+        break;
+    case ROUTE_NONSENSE:
+        break;
+    }
+    return lookup_trouble(s, &s->door->mailboxes);
 }
 
 static const struct reply *check_place(struct session *s, struct visit *v)

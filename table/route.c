@@ -43,7 +43,7 @@ static enum route obey(struct slice value, const char *spool, const struct addre
 
     if (place_parse(value, &kind)) {
         errno = EINVAL;
-        return ROUTE_TROUBLE;
+        return ROUTE_NONSENSE;
     }
     if (kind == PLACE_REPLY)
         return is_postmaster(a) ? ROUTE_POSTMASTER : ROUTE_REPLY;

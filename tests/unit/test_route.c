@@ -86,7 +86,7 @@ static const struct {
     {"<any@all.example>", ROUTE_MAILDIR, "/all/", "a catch-all"},
     {"<gone@example.com>", ROUTE_REPLY, "550 5.1.1 Gone", "scripted"},
     {"<no@example.com>", ROUTE_NOBODY, NULL, "not there"},
-    {"<odd@example.com>", ROUTE_TROUBLE, NULL, "no meaning"},
+    {"<odd@example.com>", ROUTE_NONSENSE, NULL, "no meaning"},
     {"<postmaster@example.com>", ROUTE_POSTMASTER, NULL, "not there, and never refused"},
     {"<Postmaster@no.example>", ROUTE_POSTMASTER, NULL, "a reply, and never refused"},
     {"<postmaster@box.example>", ROUTE_MAILDIR, "./box/", "its own"},
@@ -101,7 +101,7 @@ START_TEST(mailbox)
     parse(routes[_i].recipient, &a);
     errno = 0;
     ck_assert_msg(route_mailbox(&table, "spool", &a, &value) == routes[_i].want, "%s", routes[_i].why);
-    ck_assert_int_eq(errno, routes[_i].want == ROUTE_TROUBLE ? EINVAL : 0);
+    ck_assert_int_eq(errno, routes[_i].want == ROUTE_NONSENSE ? EINVAL : 0);
     if (routes[_i].value)
         ck_assert(slice_is(value, routes[_i].value));
     table_init(&table, NULL, &buffer);
