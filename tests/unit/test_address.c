@@ -343,6 +343,7 @@ static const struct {
     {"long unquoted", L63 L63 L63 A60 "a @d", NULL, "257 as it is written"},
     {"long without a domain", L252, NULL, "with this host's"},
     {"longer without a domain", L252 "aaa", NULL, "no path can hold it"},
+    {"much longer", L252 L252 L252 L252 "@d", NULL, "no path can hold it"},
     {"all quotes", "\"\"\"\"\"\"\"\"" U B20 B20 B20 B20 B20 B20 B20 B20 B20 B20 B20 B20, NULL,
      "as it is written"},
     {"nothing", "", NULL, "no local part"},
