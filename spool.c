@@ -210,7 +210,7 @@ static void take_recipient(void *context, struct slice to)
 
 /* Input ------------------------------------------------------------------------------------------------ */
 
-/* What a result means; without a text errno tells. */
+/* The code and text of each result; without a text errno tells. */
 static const struct {
     int code;
     const char *error;

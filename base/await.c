@@ -41,7 +41,7 @@ void await_init(int reader)
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
-/* A wait for what is ready already lets no signal in. */
+/* A wait lets no signal in where something is ready already. */
 static void look(void)
 {
     sigset_t term = set_of(SIGTERM);

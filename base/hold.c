@@ -1,5 +1,7 @@
 #include "base/hold.h"
 
+#include "base/fd.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -17,26 +19,12 @@ static int open_file(void)
     return file ? fileno(file) : -1;
 }
 
-static int write_all(int fd, const char *bytes, size_t n)
-{
-    while (n) {
-        ssize_t r = write(fd, bytes, n);
-        if (r < 0 && errno == EINTR)
-            continue;
-        if (r < 0)
-            return -1;
-        bytes += r;
-        n -= (size_t)r;
-    }
-    return 0;
-}
-
 /* The bytes in memory go to the end of the file. */
 static int spill(struct hold *h)
 {
     if (h->fd < 0 && (h->fd = open_file()) < 0)
         return -1;
-    if (write_all(h->fd, h->rest, h->used) < 0)
+    if (fd_write(h->fd, h->rest, h->used) < 0)
         return -1;
     h->spilled += h->used;
     h->used = 0;

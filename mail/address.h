@@ -12,7 +12,7 @@
 enum {
     ADDRESS_DOMAIN = 255,             /* octets of a domain (4.5.3.1.2) */
     ADDRESS_PATH = 256,               /* octets of a path with its punctuation (4.5.3.1.3) */
-    ADDRESS_LOCAL = ADDRESS_PATH - 4, /* what <, @, a domain of one octet and > leave */
+    ADDRESS_LOCAL = ADDRESS_PATH - 4, /* a path without <, @, a domain of one octet and > */
     ADDRESS_FMT = 11 + ADDRESS_DOMAIN /* longest text of address_fmt and address_key: "postmaster@" and any
                                          domain; all else is as short as it came */
 };

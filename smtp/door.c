@@ -157,7 +157,7 @@ static const struct reply *check_refuse(struct session *s, struct visit *v)
     return session_text(s, fmt_str(s->text, s->config.refuse), reason_refuse);
 }
 
-/* In this order. A row's comment says what it refuses. A new check is one function above and one row here. */
+/* In this order. A row's comment tells its refusals. A new check is one function above and one row here. */
 static const struct check {
     enum stage stage;
     const char *name;

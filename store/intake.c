@@ -63,7 +63,7 @@ static enum intake_result next(struct intake *in, char *c)
     return INTAKE_DONE;
 }
 
-/* What stands between a letter and a NUL. */
+/* The octets between a letter and a NUL. */
 static enum intake_result read_address(struct intake *in, struct slice *address)
 {
     enum intake_result r;

@@ -13,19 +13,19 @@ enum intake_result {
     INTAKE_DONE,
     INTAKE_CUT_OFF,       /* the envelope ended before its last NUL */
     INTAKE_LATE,          /* the time was over: errno is ETIMEDOUT */
-    INTAKE_STOPPED,       /* SIGTERM came: what was read may not be all there is */
+    INTAKE_STOPPED,       /* SIGTERM came: there may be more than was read */
     INTAKE_UNREADABLE,    /* errno */
     INTAKE_UNHELD,        /* there is no room for the message: errno */
     INTAKE_LONG,          /* an address with more octets than INTAKE_ADDRESS */
     INTAKE_NO_SENDER,     /* the envelope does not begin with one */
-    INTAKE_NO_RECIPIENT,  /* what stands where one must be is none */
+    INTAKE_NO_RECIPIENT,  /* there is another thing where one must be */
     INTAKE_NO_RECIPIENTS, /* not one, in an envelope that is sound else */
 };
 
 struct intake {
     instant until; /* for both */
     int fd;
-    size_t at, n; /* of the block: what was taken, and what came */
+    size_t at, n; /* of the block: octets taken, and octets there */
     char block[HOLD_BLOCK];
     char address[INTAKE_ADDRESS];
 };

@@ -1,5 +1,7 @@
 #include "table/cdbmake.h"
 
+#include "base/fd.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -30,20 +32,6 @@ static uint32_t get_number(const unsigned char *in)
     return in[0] | (uint32_t)in[1] << 8 | (uint32_t)in[2] << 16 | (uint32_t)in[3] << 24;
 }
 
-static int write_all(int fd, const unsigned char *bytes, size_t n)
-{
-    while (n) {
-        ssize_t r = write(fd, bytes, n);
-        if (r < 0 && errno == EINTR)
-            continue;
-        if (r < 0)
-            return -1;
-        bytes += r;
-        n -= (size_t)r;
-    }
-    return 0;
-}
-
 static int read_all(int fd, void *buffer, size_t n, uint32_t at)
 {
     for (size_t got = 0; got < n;) {
@@ -64,7 +52,7 @@ static int flush(struct cdbmake *m)
     size_t n = m->used;
 
     m->used = 0;
-    return write_all(m->fd, m->block, n);
+    return fd_write(m->fd, m->block, n);
 }
 
 int cdbmake_begin(struct cdbmake *m, int fd)
@@ -175,7 +163,7 @@ static int write_table(const struct cdbmake *m, const struct cdbmake_list *list,
         if (i % RUN == RUN - 1)
             run = run->next;
     }
-    return write_all(m->fd, slots, (size_t)count * 8);
+    return fd_write(m->fd, slots, (size_t)count * 8);
 }
 
 int cdbmake_finish(struct cdbmake *m, cdbmake_repeat *repeat, void *context)
@@ -198,5 +186,5 @@ int cdbmake_finish(struct cdbmake *m, cdbmake_repeat *repeat, void *context)
     free(slots);
     if (r < 0 || lseek(m->fd, 0, SEEK_SET) < 0)
         return -1;
-    return write_all(m->fd, toc, sizeof toc);
+    return fd_write(m->fd, toc, sizeof toc);
 }

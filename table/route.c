@@ -36,7 +36,7 @@ static bool is_same_path(struct slice a, struct slice b)
     return a.n == b.n && !memcmp(a.p, b.p, a.n);
 }
 
-/* What an entry says. */
+/* Follows an entry. */
 static enum route obey(struct slice value, const char *spool, const struct address *a)
 {
     enum place_kind kind;

@@ -6,7 +6,7 @@
 
 enum route {
     ROUTE_TROUBLE = -2, /* the table cannot be asked: errno */
-    ROUTE_NONSENSE,     /* what the entry says has no meaning: errno is EINVAL */
+    ROUTE_NONSENSE,     /* the entry has no meaning: errno is EINVAL */
     ROUTE_SPOOL,        /* SPOOL: the entry says nothing else, or there is no table */
     ROUTE_POSTMASTER,   /* SPOOL, though there is no entry, or a reply: a postmaster is never refused */
     ROUTE_MAILDIR,      /* a Maildir of its own */
