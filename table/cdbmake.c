@@ -9,14 +9,14 @@
 
 enum { RUN = 255 };
 
-struct place {
+struct record {
     uint32_t hash, at;
 };
 
 /* Some of the records of one hash table, in the order they came. */
 struct cdbmake_run {
     struct cdbmake_run *next;
-    struct place place[RUN];
+    struct record record[RUN];
 };
 
 static void put_number(unsigned char *out, uint32_t n)
@@ -75,7 +75,7 @@ static int remember(struct cdbmake *m, uint32_t hash)
         *(list->last ? &list->last->next : &list->first) = more;
         list->last = more;
     }
-    list->last->place[list->n++ % RUN] = (struct place){hash, m->at};
+    list->last->record[list->n++ % RUN] = (struct record){hash, m->at};
     m->records++;
     return 0;
 }
@@ -134,7 +134,7 @@ static int is_same_key(const struct cdbmake *m, uint32_t one, uint32_t other)
 }
 
 /* Puts a record into the first free slot from its home on; or tells that its key is there already. */
-static int put_slot(const struct cdbmake *m, unsigned char *slots, uint32_t count, struct place p,
+static int put_slot(const struct cdbmake *m, unsigned char *slots, uint32_t count, struct record p,
                     cdbmake_repeat *repeat, void *context)
 {
     uint32_t i = (p.hash >> 8) % count, other;
@@ -158,7 +158,7 @@ static int write_table(const struct cdbmake *m, const struct cdbmake_list *list,
 
     memset(slots, 0, (size_t)count * 8);
     for (uint32_t i = 0; i < list->n; i++) {
-        if (put_slot(m, slots, count, run->place[i % RUN], repeat, context) < 0)
+        if (put_slot(m, slots, count, run->record[i % RUN], repeat, context) < 0)
             return -1;
         if (i % RUN == RUN - 1)
             run = run->next;
