@@ -19,19 +19,20 @@ all: programs
 help:
 	@sed -n 's/^#: //p' Makefile
 
-#: make deps       what the build needs, from Debian's packages (the other targets see to theirs)
+#: make deps       installs the build's needs from Debian's packages (the other targets see to theirs)
 deps:
 	@tools/deps build
 
-# How to compile. The folder B and the flags are other ones for static, asan and fuzz; the rules are the same.
+# How to compile. static, asan and fuzz have a folder B and flags of their own, and the same rules.
 B         = build
 CFLAGS   ?= -O2 -g
 WARN     ?= -Wall -Wextra -Wstrict-prototypes -Wshadow -Wconversion -Wvla
 HARDEN   ?= -fPIE $(STACK) -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
-# Nor -fcf-protection: Debian's start files have no mark of it, so that no program has, whatever else is compiled with it.
+# Nor -fcf-protection: a program has its mark only if all its objects have, and Debian's start files have none.
 LDHARDEN ?= -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack
 STACK     = -fstack-protector-strong -fstack-clash-protection $(ZEROED)
-# Not every compiler has it. It is asked once, when first needed: on a bare machine `make` itself brings it.
+# Not every compiler has this flag. The compiler is asked once, when first needed: on a bare machine `make` itself
+# brings the compiler.
 ZEROED    = $(eval ZEROED := $(shell $(CC) $(ZERO) -x c -S -o /dev/null /dev/null 2>/dev/null && echo $(ZERO)))$(ZEROED)
 ZERO      = -ftrivial-auto-var-init=zero
 # libowfat marks functions that write through a pointer as pure: without -Dpure= they are optimized away.
@@ -57,7 +58,7 @@ dep/musl:
 V ?= 0
 SAY = $(if $(filter 0,$(V)),@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo '  $(1)';))
 
-# Two archives: a program takes the rooms that it names, and only one with tls.a can name those that want OpenSSL.
+# Two archives: a program takes the rooms that it names. Rooms that want OpenSSL are in tls.a only.
 objects = $(patsubst %.c,$(B)/obj/%.o,$(1))
 $(B)/obj/%.o: %.c | $(LIBRARIES)
 	@mkdir -p $(@D)
@@ -74,29 +75,30 @@ programs: $(PROGRAMS:%=$(B)/%)
 $(B)/postern-%: $(B)/obj/%.o $(B)/postern.a
 	$(call SAY,ld $@)$(LINK) -o $@ -Wl,--start-group $^ -Wl,--end-group $(LIBS)
 LIBS = $(CDB_LIBS) $(OWFAT_LIBS)
-# AddressSanitizer has a crypt_r of its own that calls the real one: without it -lcrypt would seem not to be needed.
+# -lcrypt is always linked: AddressSanitizer has a crypt_r of its own, which needs the real one unseen by --as-needed.
 $(B)/postern-checkpw: LIBS += -Wl,--no-as-needed $(CRYPT_LIBS)
 # OpenSSL and never libowfat: the licences forbid both in one program.
 $(B)/postern-tlsio: LIBS = $(TLS_LIBS)
 $(B)/postern-tlsio: $(B)/tls.a
 
 #: make static     the same programs linked with musl: build/static/postern-*
-# Made for speed. Static PIE, at a place of its own in memory each time, would cost a session a tenth more, tcpserver's
-# share not counted: it relocates 400 places, in three more pages. Constants share a segment with the code: two mappings
-# less save a fiftieth. musl has no _FORTIFY_SOURCE.
+# Made for speed. A static PIE would cost a session a tenth more, tcpserver's share not counted: it relocates 400
+# places, in three more pages. Constants share a segment with the code: two mappings less save a fiftieth. musl has no
+# _FORTIFY_SOURCE.
 MUSLCC ?= musl-gcc
 STATIC  = B=build/static CC='$(MUSLCC)' HARDEN='$$(STACK)' LIBRARIES=dep/musl \
           LDHARDEN='-static -no-pie -Wl,-z,noexecstack,-z,noseparate-code' \
           CDB_CFLAGS='-isystem dep/musl/include/tinycdb' CDB_LIBS=dep/musl/libcdb.a \
           OWFAT_CFLAGS='-isystem dep/musl/include/libowfat' OWFAT_LIBS=dep/musl/libowfat.a
-# musl has no OpenSSL, and its crypt(3) knows no yescrypt: these are never static, and build/static has the ordinary ones.
+# musl has no OpenSSL, and its crypt(3) knows no yescrypt: these programs are never static, and build/static has the
+# ordinary ones.
 DYNAMIC = postern-checkpw postern-tlsio
 static: $(DYNAMIC:%=build/%)
 	@$(MAKE) --no-print-directory $(STATIC) $(patsubst %,build/static/%,$(filter-out $(DYNAMIC),$(PROGRAMS)))
 	@cp -pu $(DYNAMIC:%=build/%) build/static
 
 #: make check      all tests; ONLY="name ..." for some of them
-# Unit tests link the archives; so does what dumps the vocabulary for the other tests.
+# Unit tests link the archives; so does the program that dumps the vocabulary for the other tests.
 UNITS = $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/*.c))
 $(B)/tests/%: tests/unit/%.c $(B)/postern.a $(B)/tls.a
 	@mkdir -p $(@D)

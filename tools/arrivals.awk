@@ -1,7 +1,7 @@
 # tools/arrivals.awk: reads the log of postern-smtpd(8), passes it on to standard error, and tells of each accepted
 # message in one line of standard output: from whom to whom, its subject, the file in $SPOOL/new.
 #
-# What strangers wrote is made harmless as in the log: what is not printable becomes \xNN, what is long is cut.
+# Strangers' words are made harmless as in the log: an octet that is not printable becomes \xNN, a long text is cut.
 
 BEGIN {
 	for (i = 1; i < 256; i++)
@@ -43,7 +43,7 @@ function place(id,    part, process, i, command, file) {
 }
 
 # read_message(FILE, SESSION): if it is this session's, from, to and subject are filled in. The fields on top are
-# Postern's own; who repeats them further down is not believed.
+# Postern's own; the same fields further down are not believed.
 function read_message(file, session,    line, name, ours, right) {
 	from = to = subject = name = ""
 	recipients = 0
