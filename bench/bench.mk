@@ -1,4 +1,4 @@
-# Programs that only the bench needs; included by the Makefile. bench/README.md says what each is.
+# Programs that only the bench needs; included by the Makefile. bench/README.md describes each.
 MUSLCC ?= musl-gcc
 BENCH_BIN = build/bench/bin
 BENCH_CFLAGS = -std=gnu11 -O2 -Wall -Wextra -Wshadow -Wconversion

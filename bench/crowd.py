@@ -14,7 +14,7 @@ PATIENCE = 60
 
 
 def most_held(wanted):
-    """(how many sessions can be held here, what limits them: "" where that is all of them)"""
+    """(how many sessions can be held here, the limit that forbids more: "" where all of them can)"""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     processes = resource.getrlimit(resource.RLIMIT_NPROC)[0]
@@ -63,8 +63,8 @@ class Crowd:
             s.close()
 
     def join(self, count, source, *groups):
-        """So many more sessions, from this address. Without `groups` they hear nothing. Else each group of lines is
-        sent behind the replies to the one before, at first the banner; the last line of all is not answered."""
+        """Opens so many more sessions, from this address. Without `groups` they hear nothing. Else each group of lines
+        is sent behind the replies to the group before, the first behind the banner; the last line is not answered."""
         for first in range(0, count, BATCH):
             batch = [_connect(self.server.port, source) for _ in range(first, min(first + BATCH, count))]
             self.sockets += batch

@@ -1,4 +1,4 @@
-"""What is measured of the door: DNS lists, what it costs where it is not used, and clients it keeps waiting."""
+"""The door's measurements: DNS lists, its cost where it is not used, and clients that it keeps waiting."""
 
 import os
 import select
@@ -54,7 +54,7 @@ class Visitor:
             return Talk(server.port, lines, self.names)
 
     def since_answer(self, talked, answers):
-        """Milliseconds from the last decisive answer, which is the last of so many, to the last reply."""
+        """Milliseconds from the last decisive answer, the last of so many, to the last reply."""
         times = self.names.times(A)
         if len(times) != answers:
             raise Failed(f"the verdict came after {len(times)} answers of {answers}")
@@ -99,7 +99,7 @@ def verdict(bench, visitor, count, goal):
 
 
 def text(bench, visitor):
-    """What a client that is listed waits for beside the verdict."""
+    """A listed client waits for the list's text, too."""
 
     def measure(_):
         talked = visitor.talk([PRODUCT], lambda *_: HIT, TO_RCPT, DNSBL=zones(1)[0])
@@ -146,7 +146,7 @@ def beside_rblsmtpd(bench, visitor):
                     f"rblsmtpd -r x{count}")
 
 
-# --- door: what it costs a session that has no use for it ---
+# --- door: its cost to a session that has no use for it ---
 
 BEFORE = "build/bench/before"
 

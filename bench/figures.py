@@ -48,7 +48,7 @@ class Figure:
         self.product, self.limit = list(product), list(limit)
 
     def ratios(self):
-        """Round by round: what changed between the rounds, as a disk does, cancels out."""
+        """Round by round: changes between the rounds, such as a disk's, cancel out."""
         return [p / q for p, q in zip(self.product, self.limit)]
 
     def mark(self):
@@ -66,7 +66,7 @@ class Figure:
 
 
 class Table:
-    """All figures by section, and notes beneath a section: what was not measured, and why."""
+    """All figures by section, and notes beneath a section: figures that were not measured, and why."""
 
     def __init__(self):
         self.sections = []

@@ -1,4 +1,4 @@
-"""What is measured of TLS: the gate where nobody asks for it, sessions that do, a large message inside."""
+"""The measurements of TLS: a gate in front of sessions without TLS, sessions with TLS, a large message inside."""
 
 import os
 import pwd
@@ -20,8 +20,8 @@ USER, KEEPER = "nobody", "games"  # Debian has both
 
 
 def options_of(bench):
-    """For a server: a new certificate of a P-256 key, and a user, for as root the gate would become two. None where
-    there is no openssl."""
+    """A server's settings: a new certificate of a P-256 key, and a user, since started by root the gate would become
+    two. None where there is no openssl."""
     if not shutil.which("openssl"):
         bench.table.note("not installed: openssl")
         return None
@@ -79,7 +79,7 @@ def gate_cost(bench, label, messages, without, behind, goal, options):
 
 
 def check_offered(bench, program, options):
-    """That the session is behind a gate that would do TLS, or it costs too little."""
+    """Makes sure that the session is behind a gate that would do TLS, or it costs too little."""
     with bench.server(list(program), **options) as server, socket.create_connection(("127.0.0.1", server.port), 10) as client:
         lines = client.makefile("rwb")
         lines.readline()

@@ -1,4 +1,4 @@
-"""The load generator, run and believed only when every session was what it should be."""
+"""The load generator, run, and believed only when every session went as it should."""
 
 import subprocess
 
@@ -59,5 +59,5 @@ def message(size, dotted=False):
 
 
 def stored(block):
-    """What a receiver makes of it: dots undoubled, lines ended by LF."""
+    """The text as a receiver stores it: dots undoubled, lines ended by LF."""
     return block.replace(b"\r\n..", b"\r\n.").replace(b"\r\n", b"\n")

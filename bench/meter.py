@@ -20,7 +20,7 @@ def _own_groups():
 
 
 def _candidates():
-    """(folder to make groups in, file with the CPU time, what it is), the best first."""
+    """(folder to make groups in, file with the CPU time, description), the best first."""
     groups = _own_groups()
     with open("/proc/self/mounts") as f:
         mounts = [line.split() for line in f]
@@ -51,7 +51,7 @@ class Group:
         self.folder, self.file = folder, file
 
     def enter(self):
-        """To be called in the process that is to be counted."""
+        """To be called in the process to count."""
         with open(f"{self.folder}/cgroup.procs", "w") as f:
             f.write(str(os.getpid()))
 

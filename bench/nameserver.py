@@ -10,7 +10,7 @@ import time
 
 from server import Failed
 
-CLIENT = "192.0.2.7"  # whom the lists are asked about
+CLIENT = "192.0.2.7"  # the address that the lists are asked about
 NAME = [b"7", b"2", b"0", b"192"]
 ZONE = b"bench"
 A, TXT = 1, 16
@@ -77,7 +77,7 @@ class NameServer:
                 heapq.heappush(self.due, (now + delay, len(self.asked), zone, kind, reply, client))
 
     def answer(self):
-        """Sends what is due. Seconds until the next is, or None."""
+        """Sends the answers that are due. Seconds until the next is, or None."""
         while self.due:
             left = self.due[0][0] - time.monotonic()
             if left > 0:
@@ -112,7 +112,7 @@ def _question(packet):
 
 
 def _answer(question, data):
-    """What the name has, for a minute; without data that it does not exist."""
+    """The name's data, valid for a minute; without data: the name does not exist."""
     head = question[:2] + struct.pack(">BBHHHH", 0x85, 0x80 if data else 0x83, 1, 1 if data else 0, 0, 0)
     if data is None:
         return head + question[12:]

@@ -1,4 +1,4 @@
-"""What is measured. Each section puts its figures into the table; a Failed ends only its own section."""
+"""The measurements. Each section puts its figures into the table; a Failed ends only its own section."""
 
 import os
 import re
@@ -31,7 +31,7 @@ def compare_with(program):
 
 
 class Bench:
-    """What all sections share: where to put things, how to measure, how long, and the table."""
+    """Shared by all sections: where to put things, how to measure, how long, and the table."""
 
     def __init__(self, folder, meter, table, quick):
         self.folder, self.meter, self.table, self.quick = folder, meter, table, quick
@@ -68,7 +68,7 @@ class Bench:
         return path
 
     def in_turn(self, programs, measure, rounds):
-        """measure(program) for each, round by round, another one first in each: {program: [result, ...]}"""
+        """measure(program) for each, round by round, each round beginning with another: {program: [result, ...]}"""
         results = {program: [] for program in programs}
         for turn in range(rounds):
             first = turn % len(programs)
@@ -192,8 +192,8 @@ def body_run(bench, program, block, times):
 
 
 def forget_pages(path):
-    """Gives the page cache's memory back, so that each run finds as much of it, and none that a virtual machine's
-    host has yet to provide."""
+    """Gives the page cache's memory back: each run finds the same amount, provided before by the host if this is a
+    virtual machine."""
     with open(path, "rb") as f:
         os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
@@ -217,7 +217,7 @@ def body(bench):
     bench.table.add("CPU per GB", "s", cpu[PRODUCT], cpu[COPY], Goal("value", "<=", 1.2, "s"), "sock2file sy")
 
 
-# --- calls: what one further message of a session asks of the kernel ---
+# --- calls: the system calls of one further message in a session ---
 
 
 def calls_of(bench, program, messages, *options, **env):
@@ -442,7 +442,7 @@ def mail_cell(bench, block, messages, clients):
 
 
 def files_are_slow(spool):
-    """ext4 looks at every inode freed in the last minutes whenever it makes a new one in their neighbourhood. Making a
+    """When ext4 makes an inode it looks at all in the neighbourhood that were freed in the last minutes. Making a
     file then takes a hundred times as long as opening one, instead of about seven times."""
     making, opening = [], []
     for n in range(51):

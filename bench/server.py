@@ -12,9 +12,9 @@ class Failed(Exception):
 
 
 class Server:
-    """With a Server, its `port` takes so many `sessions` at once, told by tcprules `rules` (a compiled file) about
-    their clients, as the user `ids` (uid, gid) if given. Behind the block, `cpu` holds the seconds of CPU that all of them took together, tcpserver's share
-    included."""
+    """With a Server, its `port` takes so many `sessions` at once. tcprules `rules` (a compiled file) tell them about
+    their clients; `ids` (uid, gid) is their user, if given. Behind the block, `cpu` holds the seconds of CPU that all
+    of them took together, tcpserver's share included."""
 
     def __init__(self, meter, program, log, env=None, sessions=400, rules=None, ids=None):
         self.meter, self.program, self.log = meter, program, log
@@ -119,7 +119,7 @@ class Listener(Server):
         raise Failed(f"{self.program[0]} does not listen: " + self.last_words())
 
     def _await_sessions(self):
-        """The program itself ends; it is left to be waited for."""
+        """Awaits the program's own end, and leaves its status to be taken."""
         end = time.monotonic() + 20
         while not os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
             if time.monotonic() > end:
@@ -136,7 +136,7 @@ class Listener(Server):
 
 
 def _listening_port(pid):
-    """That of the one socket on which it listens; 0 while there is none."""
+    """The port of the one socket on which it listens; 0 while there is none."""
     folder = f"/proc/{pid}/fd"
     sockets = {os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder)}
     with open(f"/proc/{pid}/net/tcp") as f:

@@ -19,8 +19,8 @@
  *   -v        failures to standard error
  *   -p        print the block that messages are made of, and go
  *
- * A session is over when the server has closed the connection after QUIT; whatever else ends it is an
- * error. Prints one line of key=value: counts, bytes sent (all of them), wall time in seconds, and
+ * A session is over when the server has closed the connection after QUIT; any other end is an error.
+ * Prints one line of key=value: counts, bytes sent (all of them), wall time in seconds, and
  * median and 99th percentile in milliseconds of the time to the banner, of a session, and of a
  * message from MAIL to the reply to its last dot. Exits 1 if there was any error. */
 #define _GNU_SOURCE
@@ -47,7 +47,7 @@
 enum { BLOCK_MAX = 1 << 20, ADDRESS_MAX = 256, RCPTS_MAX = 1000 };
 enum { SIZE_MIN = 2 * ADDRESS_MAX + 64 }; /* holds the header and a line */
 
-/* What the client waits for. */
+/* The client waits for: */
 enum stage { UNUSED, BANNER, HELLO, ENVELOPE, BODY, GOODBYE, CLOSE, HELD };
 static const char *const stage_names[] = {"none", "banner", "EHLO",  "envelope",
                                           "body", "QUIT",   "close", "hold"};
@@ -143,7 +143,7 @@ static double samples_quantile(struct samples *s, double part)
     return s->value[(size_t)(part * (double)(s->n - 1) + 0.5)] * 1e3;
 }
 
-/* --- what is sent --- */
+/* --- messages and addresses --- */
 
 /* A header and lines of 76 characters. A longer message repeats the block, so it is whole lines. */
 static void make_block(void)
@@ -154,7 +154,7 @@ static void make_block(void)
     for (size_t row = 0; len < size; row++) {
         size_t left = size - len, width = left < 78 ? left : 78;
         if (left > 78 && left - 78 < 3)
-            width -= 3; /* what is left must hold a line */
+            width -= 3; /* the rest must hold a line */
         for (size_t i = 0; i + 2 < width; i++)
             block[len + i] = (char)('a' + (i + row) % 26);
         if (opt.dotted && row % 8 == 0 && width >= 4)

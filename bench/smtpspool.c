@@ -2,7 +2,7 @@
  *
  * usage: smtpspool DIR     (one session on descriptors 0 and 1; DIR/tmp and DIR/new exist)
  *
- * It takes any command for what its first letter says and checks nothing. Each message goes to
+ * It knows a command by its first letter and checks nothing. Each message goes to
  * DIR/tmp as it came on the wire, then: fsync, rename into DIR/new, fsync of DIR/new, 250. The
  * limit for the rate of mail and its CPU. */
 #include <fcntl.h>
@@ -37,7 +37,7 @@ static bool say(const char *reply)
     return write_all(1, output, n);
 }
 
-/* Moves what is unread to the front and reads more behind it. */
+/* Moves unread input to the front and reads more behind it. */
 static bool read_more(void)
 {
     memmove(input, input + used, filled - used);

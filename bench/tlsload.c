@@ -7,7 +7,7 @@
  *   -r        raw: TLS from the first byte, those octets and close_notify, not a word of SMTP
  *   -k NAMES  ciphersuites (TLS_AES_256_GCM_SHA384)
  *
- * A session counts when every reply was what it should be and the server said close_notify. Prints one line
+ * A session counts when every reply was right and the server said close_notify. Prints one line
  * of key=value: sessions, errors, messages, octets of one message (size), wall time in seconds, and the
  * longest time of a message: from MAIL to the reply to its last dot, or, if raw, from the first byte to the
  * end. Exits 1 if there was any error. */
@@ -37,7 +37,7 @@ static struct {
     const char *ciphers;
 } opt = {.sessions = 1, .clients = 1, .ciphers = "TLS_AES_256_GCM_SHA384"};
 
-/* What a client tells its parent. */
+/* A client's message to its parent. */
 struct result {
     long sessions, errors, messages;
     double message;
@@ -238,7 +238,7 @@ static void add(struct result *sum, const struct result *r)
         sum->message = r->message;
 }
 
-/* Lines, with the end of a header among the first: without it a message is header all through. */
+/* Lines behind a short header: without it the whole message would be header. */
 static void fill_block(void)
 {
     static const char header[] = "Subject: load\r\n\r\n";

@@ -1,6 +1,6 @@
 /* tlsnull: the smallest SMTP session that becomes TLS, on descriptors 0 and 1, in one process.
  *
- * It says in plain text what the client waits for up to STARTTLS, then loads certificate and key (CERTFILE,
+ * It sends plain replies up to STARTTLS, unasked, then loads certificate and key (CERTFILE,
  * KEYFILE), shakes hands, and says the rest inside TLS. OpenSSL does nothing that can be left out: it reads
  * no configuration, makes no session tickets, and nothing is taken down at the end. The limit for the CPU of
  * a TLS session. */
