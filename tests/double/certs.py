@@ -5,7 +5,7 @@
     ca = certs.make(folder, "ca", ca=True)
     certs.make(folder, "leaf", kind="rsa", issuer=ca)
     certs.make(folder, "old", begins=-30, ends=-1)                 days from now
-    certs.client_context()                                         for who connects
+    certs.client_context()                                         for a client
 """
 import collections
 import datetime
@@ -17,7 +17,7 @@ import tempfile
 
 LIMIT = 60
 OP_IGNORE_UNEXPECTED_EOF = 1 << 7  # ssl has this name from Python 3.10 on, where OpenSSL has
-# What a connection that ends without close_notify raises, and a part of its text, for assertRaisesRegex.
+# The error of a connection that ends without close_notify, and a part of its text, for assertRaisesRegex.
 CUT_OFF = ((ssl.SSLError, ConnectionResetError), "UNEXPECTED_EOF|in violation of protocol|reset")
 Pair = collections.namedtuple("Pair", "cert key")
 
@@ -90,7 +90,7 @@ def make(folder, name, kind="ec", names=(), subject=None, issuer=None, ca=False,
 
 
 def client_context():
-    """A client's, the same with every Python: with Debian's a connection that is cut seems to have ended well."""
+    """A client's, the same with every Python: by Debian's default a cut connection seems to have ended well."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.options &= ~OP_IGNORE_UNEXPECTED_EOF
     return context

@@ -1,4 +1,4 @@
-"""dnsserver: a DNS server that does what a test tells it, true or false, on a loopback address of its own.
+"""dnsserver: a DNS server that answers by a test's orders, truly or falsely, on a loopback address of its own.
 
 tests/double/dnsserver.py '{"zone": {...}}' serves by itself, says its address, and ends with its standard input. The
 keys are those of Zone."""
@@ -20,7 +20,7 @@ PORT = 53  # libowfat's resolver knows no other
 
 
 def loopback():
-    """An address that nobody else is likely to have taken."""
+    """An address that no other process is likely to have taken."""
     return "127.%d.%d.%d" % tuple(random.randint(1, 254) for _ in range(3))
 
 
@@ -43,15 +43,15 @@ def reverse(address):
 
 @dataclasses.dataclass
 class Zone:
-    """How questions about one zone are answered."""
+    """The answers to questions about one zone."""
     hosts: dict = dataclasses.field(default_factory=dict)  # client's address, or name: address or several
-    text: str = None   # of all that is listed
+    text: str = None   # of all listed addresses
     world: str = None  # the answer for everything else
     code: int = None   # instead of an answer
     silent: bool = False
     drop: int = 0      # so many questions are not heard
     delay: float = 0   # seconds
-    truncate: bool = False  # over UDP, even what is short
+    truncate: bool = False  # over UDP, even short answers
     tcp: str = "answer"     # or: close, part (of an answer), truncate, dribble (octet by octet)
     spoof: tuple = ()       # sent before the answer: id, name, type, port, garbage
     alone: bool = True      # False: nothing is answered before every such zone has been asked
@@ -109,12 +109,12 @@ def pack(number, name, kind, addresses=(), text=None, code=NOERROR, truncated=Fa
 
 
 class Server:
-    """Serves zones from a thread of its own, until the end of the with block. `questions` is all it was asked."""
+    """Serves zones from a thread of its own, until the end of the with block. `questions` has all that came."""
 
     def __init__(self, **zones):
         self.zones = {name.replace("_", "."): zone for name, zone in zones.items()}
         self.questions = []
-        self.due = []   # (when, count, what to do)
+        self.due = []   # (when, count, action)
         self.held = []
         self.streams = set()
         self.open()

@@ -1,4 +1,4 @@
-"""harness: what the scenario tests share: a folder, clients, servers, and a strict reader of the log.
+"""harness: shared by the scenario tests: a folder, clients, servers, and a strict reader of the log.
 
 Every wait has a bound (LIMIT); every process is ended by its own id."""
 import contextlib
@@ -16,24 +16,24 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TESTS = ROOT / "tests"
-DOUBLE = TESTS / "double"  # what stands in for the rest of the world
+DOUBLE = TESTS / "double"  # stand-ins for the rest of the world
 BUILD = pathlib.Path(os.environ.get("POSTERN_BUILD", ROOT / "build")).resolve()
 SMTPD = str(BUILD / "postern-smtpd")
 CDB = str(BUILD / "postern-cdb")
 IS_ASAN = BUILD.name == "asan"
 IS_STATIC = BUILD.name == "static"
 
-LIMIT = 60  # seconds; what no single wait of a sound run comes near
+LIMIT = 60  # seconds; no single wait of a sound run comes near
 CLIENT = "192.0.2.7"
 ME = "mx.example.net"
 KINDS = ("domains", "mailboxes", "badsenders")
 
 
 def environment(**knobs):
-    """A session's whole environment: what a program needs to run, and the knobs. None takes one away."""
+    """A session's whole environment: a program's bare needs, and the knobs. None takes one away."""
     env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     env["ASAN_OPTIONS"] = "detect_leaks=0"  # nothing allocates; and it cannot work under strace
-    env["DNSCACHEIP"] = "127.0.0.1"  # no test asks anybody else
+    env["DNSCACHEIP"] = "127.0.0.1"  # no test asks any other server
     env.update(ME=ME, SPOOL="spool", TCPREMOTEIP=CLIENT, TIMEOUT="30", SESSION_TIMEOUT="120")
     for name, value in knobs.items():
         env.pop(name, None)
@@ -47,7 +47,7 @@ PREFIXES = {"/etc/postern/": "./", "/var/spool/postern": "./spool", "/var/qmail/
 
 
 def example(name):
-    """The knobs of etc/NAME.env, exactly those; only its paths are a test's."""
+    """Exactly the knobs of etc/NAME.env; only the paths are a test's."""
     knobs = {"SPOOL": None, "TIMEOUT": None, "SESSION_TIMEOUT": None}
     for line in (ROOT / "etc" / f"{name}.env").read_text().splitlines():
         if line.startswith("#"):
@@ -149,7 +149,7 @@ class Place:
         return sorted(p.parent for p in self.path.rglob("new") if (p.parent / "tmp").is_dir())
 
     def messages(self, maildir="spool"):
-        """name: bytes, of all in new/. Every name is as Maildir wants it, and tells the size."""
+        """name: bytes, of all files in new/. Every name has Maildir's form, and tells the size."""
         fresh = self.path / maildir / "new"
         found = {p.name: p.read_bytes() for p in sorted(fresh.iterdir())} if fresh.is_dir() else {}
         for name, data in found.items():
@@ -169,8 +169,8 @@ class Place:
 
 
 def body_of(message):
-    """What the client sent: all behind the fields put on top, which end with Received (a Maildir's) or with the
-    last X-Postern-To (SPOOL's)."""
+    """The client's own text: all behind the fields put on top. The last of these is Received (in a Maildir) or
+    X-Postern-To (in SPOOL)."""
     lines = message.split(b"\n")
     i = 0
     while i < len(lines) and re.match(rb"(Return-Path|Delivered-To|Received|X-Postern-[A-Za-z]+): |\t",
@@ -196,7 +196,7 @@ BREAKS = {
     "longer": lambda p: p.write_bytes(p.read_bytes() + b"\0" * 8),
     "folder": lambda p: (p.unlink(), p.mkdir()),
     "loop": lambda p: (p.unlink(), p.symlink_to(p.name)),
-    # every slot that is in use leads behind the end of the records
+    # every used slot leads behind the end of the records
     "astray": lambda p: p.write_bytes(send_astray(p.read_bytes())),
 }
 
@@ -382,7 +382,7 @@ class Session(Client):
         return self.process.wait(LIMIT)
 
     def log(self):
-        """What was logged; the process has ended."""
+        """The log; the process has ended."""
         self.wait()
         self.log_file.seek(0)
         return Log(self.log_file.read())
@@ -432,7 +432,7 @@ class Server:
         self.stop()
 
     def family(self):
-        """What runs below it, by process id: its session's processes, orphans too, but none that has ended."""
+        """The processes below it, by process id: its sessions', orphans too, but none that has ended."""
         found = {}
         for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):
@@ -526,7 +526,7 @@ class SocketActivate(Server):
 
 
 def await_that(condition, what):
-    """For what no event tells of: asks again and again, up to the limit."""
+    """For a change that no event announces: asks again and again, up to the limit."""
     until = time.monotonic() + LIMIT
     while not (found := condition()):
         if time.monotonic() > until:
@@ -536,7 +536,7 @@ def await_that(condition, what):
 
 
 def resident(pid):
-    """Kilobytes a process has at most held."""
+    """The most memory that a process has held, in kilobytes."""
     for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1])
@@ -561,7 +561,7 @@ def writable_memory(pid):
 
 
 def may_trace():
-    """Whether strace is there, and is let."""
+    """Whether strace is there, and may trace."""
     if not shutil.which("strace"):
         return False
     done = subprocess.run(["strace", "-qq", "-o", "/dev/null", "-e", "inject=getppid:error=EIO:when=1",

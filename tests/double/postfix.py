@@ -107,7 +107,7 @@ class Postfix:
         return self
 
     def __exit__(self, *_):
-        """On SIGTERM master ends all that it has started."""
+        """On SIGTERM master ends all its daemons."""
         self.process.terminate()
         try:
             self.process.wait(LIMIT)
@@ -116,7 +116,7 @@ class Postfix:
             self.process.wait(LIMIT)
 
     def send(self, data, sender, *recipients):
-        """Into its queue, by its sendmail(1)."""
+        """Puts a message into its queue, by its sendmail(1)."""
         self.log_line("daemon started")
         done = subprocess.run([COMMANDS / "sendmail", "-i", "-f", sender, *recipients], env=self.env, input=data,
                               cwd=self.path, timeout=LIMIT, check=False, stdout=subprocess.PIPE,

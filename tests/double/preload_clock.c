@@ -1,5 +1,5 @@
-/* A monotonic clock that runs CLOCK_SPEED times as fast, and waits that end by it: so a test of a deadline
- * need not wait for it, and the program needs no knob that nobody else would want. */
+/* A monotonic clock that runs CLOCK_SPEED times as fast, and waits that end by it. A test of a deadline
+ * need not wait so long, and the program needs no knob for tests. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <poll.h>

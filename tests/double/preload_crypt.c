@@ -1,6 +1,6 @@
-/* Notes, in the file that NOTES names, each crypt(3) with its setting, and the end of the program; and with
- * each how often the memory holds what SOUGHT has, where every octet is one higher, so that it is not found
- * itself. */
+/* Notes each crypt(3) with its setting, and the end of the program, in the file that NOTES names; and with
+ * each, how often the memory holds a text. SOUGHT has that text with every octet one higher, so that it is
+ * not found itself. */
 #define _GNU_SOURCE
 #include <crypt.h>
 #include <dlfcn.h>

@@ -1,4 +1,4 @@
-/* A writev(2) that writes a little at a time, and is interrupted now and then, as any write may be. */
+/* A writev(2) that writes a little at a time, and is interrupted now and then. Any write may be. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

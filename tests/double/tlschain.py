@@ -20,7 +20,7 @@ GATE_NAME, TLSIO_NAME, SMTPD_NAME = "postern-tls", "postern-tlsio", "postern-smt
 
 
 class Reachable:
-    """Copies of the programs where those whom root has to become reach them, wherever the build is."""
+    """Copies of the programs, wherever the build is, in a folder that the gate's user can reach: root becomes one."""
 
     def __init__(self):
         self.place = Place()
@@ -30,7 +30,7 @@ class Reachable:
         atexit.register(self.place.__exit__)
 
     def path_of(self, word):
-        """The copy, of what is a program of the build."""
+        """The path of the copy, if the word is a program of the build; else the word."""
         return str(self.place.path / word.name) if (word := pathlib.Path(word)).parent == BUILD else str(word)
 
 
@@ -38,12 +38,12 @@ REACHABLE = Reachable() if os.geteuid() == 0 else None
 
 
 def reachable(word):
-    """What a program of the build is called by whom the gate becomes."""
+    """The path of a program of the build for the gate's user."""
     return REACHABLE.path_of(word) if REACHABLE else str(word)
 
 
 def gate(place, *options, program=(SMTPD,), path=GATE):
-    """The gate's command line. Root has to say whom to become: here that is one, who gets the folder."""
+    """The gate's command line. Root has to name two users: here both are one, and the folder is given to it."""
     if REACHABLE and "-u" not in options:
         options = ("-u", ANYBODY, "-U", ANYBODY, *options)
         path, *program = map(REACHABLE.path_of, (path, *program))
@@ -52,7 +52,7 @@ def gate(place, *options, program=(SMTPD,), path=GATE):
 
 
 def give(folder):
-    """All of it to whom the gate becomes, where that is somebody else."""
+    """Gives the folder and all in it to the gate's user, where that is another user."""
     for path in (folder, *folder.rglob("*")) if REACHABLE else ():
         os.chown(path, int(ANYBODY.partition(":")[0]), -1, follow_symlinks=False)
 
@@ -64,7 +64,7 @@ class Chain(Tcpserver):
         super().__init__(place, program=gate(place, *options, program=program, path=path), **knobs)
 
     def secure(self, context, name=HOST):
-        """A client that has said STARTTLS and shaken hands."""
+        """A client after STARTTLS and the handshake."""
         client = TlsClient(self.connect().sock)
         try:
             client.hello()
@@ -75,7 +75,7 @@ class Chain(Tcpserver):
         return client
 
     def await_alone(self):
-        """Nothing is left of any session."""
+        """Until no process of any session is left."""
         await_that(lambda: not self.family(), f"no process left of {self.family()}")
 
     def events(self, event, **pairs):
@@ -120,7 +120,7 @@ class TlsClient(Client):
 
 
 class Pki:
-    """An authority and what it has issued, in a folder of its own, all made once."""
+    """An authority and its certificates, in a folder of its own, all made once."""
 
     def __init__(self):
         self.place = Place()
@@ -155,7 +155,7 @@ class Pki:
 
 
 def users(place):
-    """What lets USER in with PASSWORD: the knobs. The table is the real one, made by the real compiler."""
+    """The knobs that let USER in with PASSWORD. The table is a real one, made by the real compiler."""
     hashed = subprocess.run(["openssl", "passwd", "-6", "-stdin"], input=PASSWORD.encode(), timeout=LIMIT,
                             stdout=subprocess.PIPE, check=True).stdout.decode()
     return {"CHECKPASSWORD": reachable(BUILD / "postern-checkpw"),
@@ -163,7 +163,7 @@ def users(place):
 
 
 def run(arguments, place, data=b"", code=0):
-    """A sender, to its end; returns what it said. Its temporary files, HOME and name come from nowhere else."""
+    """Runs a sender to its end; returns its output. Its temporary files and HOME are in this place only."""
     done = subprocess.run([str(a) for a in arguments], cwd=place.path, input=data, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, timeout=LIMIT, check=False,
                           env={"PATH": os.environ["PATH"], "HOME": str(place.path), "LC_ALL": "C"})

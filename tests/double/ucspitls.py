@@ -1,8 +1,8 @@
-"""ucspitls: a double of a UCSPI-TLS server, as s6-ucspitlsd is one: it offers its three descriptors to the program,
-and starts "TLS" when it is asked; and others that are hostile, or broken.
+"""ucspitls: a double of a UCSPI-TLS server such as s6-ucspitlsd: it offers three descriptors to the program, and starts
+"TLS" when it is asked; and others that are hostile, or broken.
 
-Its TLS is a handshake of a few bytes, then every byte with some of its bits turned: enough to tell what was said
-inside from what was said in plain text."""
+Its TLS is a handshake of a few bytes, then every byte with some of its bits turned: enough to tell the inside from
+plain text."""
 import contextlib
 import os
 import select
@@ -23,7 +23,7 @@ def readable(sockets, until):
 
 
 class Double(threading.Thread):
-    """One server process and what it holds. `network` is the connection, which the program has, too."""
+    """One server process and its descriptors. `network` is the connection, which the program has, too."""
 
     def __init__(self, network, behave):
         super().__init__(daemon=True)
@@ -34,7 +34,7 @@ class Double(threading.Thread):
         self.make_channels()
 
     def make_channels(self):
-        """The program's ends have numbers that the environment tells."""
+        """The environment tells the numbers of the program's ends."""
         self.control, control = socket.socketpair()
         read, to_program = os.pipe()
         from_program, write = os.pipe()
@@ -42,7 +42,7 @@ class Double(threading.Thread):
         self.to_program, self.from_program = to_program, from_program
 
     def begin(self):
-        """The program was started: its ends are its own."""
+        """The program was started, and has its ends."""
         for fd in set(self.theirs.values()):
             os.close(fd)
         self.start()
@@ -70,7 +70,7 @@ class Double(threading.Thread):
         if self.error:
             raise self.error
 
-    # what it does
+    # its steps
 
     def wait_for_ask(self):
         if not readable([self.control], time.monotonic() + LIMIT):
@@ -128,7 +128,7 @@ class Double(threading.Thread):
     def give(self):
         try:
             data = os.read(self.from_program, 65536)
-        except ConnectionError:  # one socket, and it left unread what we gave it
+        except ConnectionError:  # one socket, and the program left our bytes unread
             data = b""
         with contextlib.suppress(OSError):
             self.network.sendall(data.translate(TURN))
@@ -149,12 +149,12 @@ def byte_by_byte(d):
 
 
 def terse(d):
-    """Tells nothing of what was agreed upon."""
+    """Tells nothing of the agreement."""
     polite(d, b"\0")
 
 
 def boastful(d):
-    """Tells much that nobody wants to know, and forges what it can."""
+    """Tells many useless facts, and forged ones."""
     polite(d, b"PATH=/evil\0SSL_PROTOCOL=TLSv1.2\nevent=forged\0SSL_CIPHER=" + b"x" * 300 + b"\0" + b"y" * 5000 +
            b"\0SSL_CLIENT_CERT=" + b"z" * 200000 + b"\0\0")
 
@@ -176,7 +176,7 @@ def hang_up_late(d):
 
 
 def endless(d):
-    """An answer of 300 KiB; a program that is gone by then has had enough of it."""
+    """An answer of 300 KiB. The program may leave before its end."""
     if d.wait_for_ask():
         with contextlib.suppress(ConnectionError):
             d.control.sendall(b"SSL_PROTOCOL=TLSv1.3\0" + b"x=y\0" * 76800 + b"\0")
@@ -200,7 +200,7 @@ def absent(d):
 
 
 class OneSocket(Double):
-    """All three descriptors are one: its answer and the connection come the same way."""
+    """All three descriptors are one socket, which brings both the answer and the connection's bytes."""
 
     def make_channels(self):
         self.control, theirs = socket.socketpair()
@@ -251,7 +251,7 @@ class Inside:
         return data.translate(TURN) if self.inside else data
 
     def tls(self):
-        """What came before the handshake's end must be no part of a reply."""
+        """Bytes from before the handshake's end must be no part of a reply."""
         if self.buffer:
             raise AssertionError(f"in plain text: {self.buffer!r}")
         self.sock.sendall(HELLO)

@@ -1,4 +1,4 @@
-"""What postern-smtpd can say, asked of its own tables: tests/unit/dump.c prints them."""
+"""postern-smtpd's replies, reasons and verbs, from its own tables: tests/unit/dump.c prints them."""
 import functools
 import os
 import pathlib
@@ -25,12 +25,12 @@ def replies():
 
 
 def ends():
-    """Why a session ended where no reply tells."""
+    """The reasons for a session's end that no reply tells."""
     return {row[2] for row in rows() if row[0] == "reason" and row[1].startswith("end_")}
 
 
 def reasons():
-    """Of all replies, those of the operator's included."""
+    """The reasons of all replies, the operator's own replies included."""
     ours = {reason for reason, _ in replies().values() if reason}
     return ours | {row[2] for row in rows() if row[0] == "reason" and not row[1].startswith("end_")}
 
