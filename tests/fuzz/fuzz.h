@@ -1,4 +1,4 @@
-/* fuzz: what the fuzz targets share: a claim that must hold, and copies with nothing around them. */
+/* fuzz: shared by the fuzz targets: a claim that must hold, and copies with nothing around them. */
 #ifndef POSTERN_FUZZ_H
 #define POSTERN_FUZZ_H
 
@@ -11,7 +11,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Unlike assert(3) it is there whatever NDEBUG says. */
+/* Unlike assert(3) it does not depend on NDEBUG. */
 #define MUST(claim)                                                                                          \
     do {                                                                                                     \
         if (!(claim)) {                                                                                      \

@@ -1,5 +1,6 @@
-# The fuzzers: libFuzzer over the rooms, with AddressSanitizer and UBSan. What is kept is in tests/fuzz/corpus/NAME; what
-# a run finds new, in build/fuzz/corpus/NAME. `make fuzz-keep` adds to the kept what covers more of the code.
+# The fuzzers: libFuzzer over the rooms, with AddressSanitizer and UBSan. The inputs that we keep are in
+# tests/fuzz/corpus/NAME, new ones of a run in build/fuzz/corpus/NAME. `make fuzz-keep` keeps those of the new ones that
+# cover more of the code.
 FUZZ_SECONDS ?= 60
 FUZZCC   ?= clang
 FUZZERS   = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -10,7 +11,7 @@ build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(B)/postern.a $(B)/tls.a
 	$(call SAY,cc $@)$(LINK) -fsanitize=fuzzer -MMD -MP -o $@ -Wl,--start-group $(filter %.c %.a,$^) -Wl,--end-group $(LIBS)
 -include $(FUZZERS:%=build/fuzz/fuzz_%.d)
 
-# A failure is told by the claim that did not hold; the input is left in build/fuzz/NAME-crash-*.
+# After a failure the output names the claim that did not hold; the input is left in build/fuzz/NAME-crash-*.
 .PHONY: fuzz-keep $(FUZZERS:%=fuzz-%)
 fuzz: deps-fuzz $(FUZZERS:%=fuzz-%)
 $(FUZZERS:%=fuzz-%): fuzz-%: fuzzers

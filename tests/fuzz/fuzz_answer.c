@@ -1,4 +1,5 @@
-/* A packet that should be the answer of a name server: its records, its text, and what lists say by it. */
+/* A packet that should be the answer of a name server: its records, its text, and its meaning as a list's
+ * answer. */
 #include "tests/fuzz/fuzz.h"
 
 #include "dns/answer.h"

@@ -1,5 +1,5 @@
-/* A message as it comes over the wire. The first two octets say in what pieces; the rest is taken as it
- * stands, then with an end behind it, and then as the text of a message that is sent and must arrive. */
+/* A message as it comes over the wire. The first two octets tell its pieces. The rest is taken as it
+ * stands, then with an end behind it, then as the text of a message that is sent and must arrive. */
 #include "tests/fuzz/fuzz.h"
 
 #include "mail/body.h"
@@ -78,7 +78,7 @@ static void check_stream(const char *in, size_t n, uint32_t seed)
     free(elsewhere.bytes);
 }
 
-/* What an honest client makes of text: lines end in CRLF, dots are stuffed. */
+/* Sends text as an honest client does: lines end in CRLF, dots are stuffed. */
 static size_t encode(char *out, const char *text, size_t n)
 {
     size_t len = 0;
@@ -98,7 +98,7 @@ static size_t encode(char *out, const char *text, size_t n)
     return len + 3;
 }
 
-/* Whatever text is sent (a CR before a line end apart) is what arrives. */
+/* Any text arrives as it was sent, but for a CR before a line end. */
 static void check_transparent(const char *data, size_t n, uint32_t seed)
 {
     char *text = malloc(n + 1), *sent = malloc(2 * n + 5);

@@ -71,7 +71,7 @@ static void check_number(struct slice text)
     MUST(got == (good ? want : 4711));
 }
 
-/* All of `rest`; what is found is written to `out` in its plainest form: KEYWORD=VALUE KEYWORD ... */
+/* Takes all of `rest`, and writes it to `out` in its plainest form: KEYWORD=VALUE KEYWORD ... */
 static enum parameter_found take_all(struct slice rest, char *out, size_t *n)
 {
     enum parameter_found found;
@@ -105,7 +105,7 @@ static void check_parameters(struct slice text)
     MUST(n <= text.n + 1);
     MUST(take_all((struct slice){once, n}, twice, &m) == PARAMETER_END);
     MUST(n == m && !memcmp(once, twice, n));
-    if (end == PARAMETER_END) /* what was left out is white space */
+    if (end == PARAMETER_END) /* only white space was left out */
         for (size_t i = 0, k = 0; i < text.n; i++)
             if (!is_blank(text.p[i])) {
                 k += once[k] == ' ';

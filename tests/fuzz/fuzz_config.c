@@ -1,5 +1,5 @@
-/* The environment of postern-smtpd, its entries separated by NUL. What is accepted keeps its bounds, and set
- * again as it is told it is the same; what is not is told with the name of a variable that is there. */
+/* The environment of postern-smtpd, its entries separated by NUL. An accepted value keeps its bounds;
+ * told, and set again, it is the same. Of a refused one the complaint names a variable of the environment. */
 #include "tests/fuzz/fuzz.h"
 
 #include "smtp/config.h"
@@ -71,7 +71,7 @@ static void check_bounds(const struct config *c)
     MUST(c->spool || c->mailboxes || c->discard || c->qmailqueue);
 }
 
-/* All that is told, set again. */
+/* The told values, set again, are told again. */
 static void check_again(const struct told *t)
 {
     struct told again = {0};
@@ -98,7 +98,7 @@ static void check_again(const struct told *t)
         free(environment[--n]);
 }
 
-/* Of two names either is near the other, if they are not short: then the meant one's length decides. */
+/* Names of one length are near in both directions, or in neither. */
 static void check_spelling(const char *name, const char *meant)
 {
     bool near = spelling_is_near(name, meant);
@@ -120,7 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const uint8_t *end = memchr(data + at, 0, size - at);
         size_t length = end ? (size_t)(end - data) - at : size - at;
         copies[n] = copy_of(data + at, length + 1 > size - at ? length : length + 1);
-        if (!end) { /* what is last has no NUL yet */
+        if (!end) { /* the last one has no NUL yet */
             drop(copies[n]);
             char *whole = calloc(1, length + 1);
             MUST(whole);
@@ -135,7 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     complaints = 0;
     int bad = config_load(&c, environment, complain, environment);
     MUST(bad == complaints);
-    config_each(&c, take_down, &told); /* also of what was not accepted */
+    config_each(&c, take_down, &told); /* also where it was not accepted */
     if (!bad) {
         check_bounds(&c);
         check_again(&told);

@@ -1,8 +1,8 @@
-/* A sound table that is damaged: some bits flipped, octets zeroed, slots exchanged, or its end cut off. The
- * input says of which keys and values it is made, and what happens to it.
+/* A sound table that is damaged: some bits flipped, octets zeroed, slots exchanged, or its end cut off.
+ * The input has its keys and values, and tells the damage.
  *
- * A lookup takes no damage for an answer but where nobody could know better: a value's own octets; and a
- * slot, in which a key can be lost, because a free slot and another's look like any. For those there is
+ * A lookup takes no damage for an answer, with two exceptions that it cannot see: a value's own octets, and
+ * a slot that loses its key, because it looks like a free slot or another key's. For those there is
  * table_check(). */
 #define _GNU_SOURCE
 #include "tests/fuzz/fuzz.h"
@@ -27,7 +27,7 @@ static struct record {
 } records[RECORDS];
 static size_t count, data_end, file_size;
 
-/* What damage there is. */
+/* The damage. */
 static struct {
     bool toc, slots, values, cut;
     unsigned changes;
@@ -108,7 +108,8 @@ static void exchange(size_t one, size_t other)
         damage.slots = true, damage.changes++;
 }
 
-/* Three octets each: where, and which bits; none: the octet becomes 0. Or two slots are exchanged. */
+/* Each change has three octets: a place, and bits to flip; without bits the octet becomes 0. Or two slots
+ * are exchanged. */
 static void do_damage(const uint8_t *data, size_t size)
 {
     memset(&damage, 0, sizeof damage);
@@ -137,8 +138,7 @@ static void check_present(const struct record *r, bool passed)
     struct slice value;
     int found = find((struct slice){r->key, r->key_len}, &value);
 
-    /* The table of contents is checked as a whole: it takes several changes that fit one another to mislead.
-     */
+    /* The table of contents is checked as a whole: only several changes that fit one another mislead. */
     if (damage.changes == 0 && !damage.cut)
         MUST(found == 1);
     if (found == 0)

@@ -1,5 +1,5 @@
-/* The syntax of lists, and what an answer of one means, the first four octets, by the filter in the rest:
- * against the plainest reading of that, octet by octet of the address. */
+/* The syntax of lists, in all octets but the first four; these are an answer, read by the lists' filters
+ * and compared with the plainest reading, octet by octet of the address. */
 #include "tests/fuzz/fuzz.h"
 
 #include "dns/dnslist.h"
@@ -56,7 +56,7 @@ static bool obvious_match(struct slice filter, const unsigned char a[4])
     return all;
 }
 
-/* RFC 5782 2.1 and what lists say about themselves. */
+/* RFC 5782 2.1, and the lists' own pages. */
 static enum dnslist_meaning obvious_meaning(const struct dnslist *list, const unsigned char a[4])
 {
     unsigned rest = (unsigned)a[1] << 16 | (unsigned)a[2] << 8 | a[3];
@@ -78,7 +78,7 @@ static bool is_within(struct slice part, struct slice whole)
     return !part.n || (part.p >= whole.p && part.p + part.n <= whole.p + whole.n);
 }
 
-/* What was understood, written down again, means the same. */
+/* A list that was understood, written down again, means the same. */
 static void check_again(const struct dnslist *list)
 {
     char text[8192];

@@ -1,5 +1,5 @@
-/* A line of a table's source; the first octet says of which. What it means does not hang on white space,
- * comments or case, and what it asks for is found by the lookups' own keys. */
+/* A line of a table's source; the first octet picks the table. White space, comments and case do not
+ * change its meaning, and the lookups' own keys find it. */
 #include "tests/fuzz/fuzz.h"
 
 #include "table/entry.h"
@@ -30,7 +30,7 @@ static void check_again(enum entry_kind kind, const char *before, struct slice l
     free(text);
 }
 
-/* Both forms of a line say the same; nothing of the hash may be missing. */
+/* Both forms of a line mean the same; no octet of the hash may be missing. */
 static void check_user(struct slice line, const struct entry *e)
 {
     char text[ENTRY_KEY + 1 + PWHASH_MAX];

@@ -1,5 +1,5 @@
-/* Lines of the log: what goes in comes out again, in whatever line it stands. The first octet says how much
- * space there is; the rest is cut at each 0xff into the values. */
+/* Lines of the log: a value that goes in comes out again, in any line. The first octet tells the space;
+ * the rest is cut at each 0xff into the values. */
 #define _GNU_SOURCE
 #include "tests/fuzz/fuzz.h"
 
@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* A value quoted in `space` bytes, read again, is what it was, or the start of it and said to be cut. */
+/* A value quoted in `space` bytes, read again, is the same, or the start of it and marked as cut. */
 static void check_quote(struct slice value, size_t space)
 {
     struct pair p;
@@ -40,8 +40,8 @@ static size_t read_back(char *line, size_t space)
     return (size_t)n;
 }
 
-/* A line of all values, each behind a key of its own. What does not fit is left out; nothing is cut unsaid.
- */
+/* A line of all values, each behind a key of its own. Values that do not fit are left out; every cut is
+ * marked. */
 static void check_line(const struct slice *values, int count, struct slice common)
 {
     static struct log_buffer buffer;

@@ -1,4 +1,4 @@
-/* Where a mailbox's mail goes: against the plainest reading of postern-tables(5). */
+/* The place of a mailbox's mail, compared with the plainest reading of postern-tables(5). */
 #include "tests/fuzz/fuzz.h"
 
 #include "table/place.h"

@@ -1,5 +1,5 @@
-/* A hash as it stands in a table of users. What is taken is a method of crypt(5) that we name, and whole:
- * neither without its last letter nor with one more is it taken. */
+/* A hash as it stands in a table of users. A hash that is taken has a method of crypt(5) that we name, and
+ * is whole: without its last letter, or with one more, it is refused. */
 #include "tests/fuzz/fuzz.h"
 
 #include "table/pwhash.h"

@@ -1,12 +1,12 @@
-/* What a client says to authenticate: base64 against the plainest decoder, the message of PLAIN against one
- * that counts. */
+/* A client's words in AUTH: base64 compared with the plainest decoder, the message of PLAIN with one that
+ * counts. */
 #include "tests/fuzz/fuzz.h"
 
 #include "smtp/sasl.h"
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/* RFC 4648 4: bit by bit. What is left of the last sign's bits may be anything (3.5). */
+/* RFC 4648 4: bit by bit. The last sign's spare bits may be anything (3.5). */
 static bool obvious_decode(struct slice text, char *out, size_t *n)
 {
     size_t signs = text.n, bits = 0;

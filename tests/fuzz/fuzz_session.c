@@ -1,9 +1,9 @@
-/* A whole session: what the client says is the input, from the third octet on. The first says how we are
- * configured, the second in what pieces the input arrives.
+/* A whole session. The first octet of the input tells our settings, the second the pieces in which the
+ * client's words arrive; these are the rest.
  *
- * Beside the session runs a client that knows the rules only (RFC 5321, 2920): it reads the replies in order,
- * one to each command, knows from them which state the session is in, and what messages it got accepted. They
- * must be in the Maildirs, and nothing else; the log must be whole lines and tell the same numbers. */
+ * Beside the session runs a client that knows the rules only (RFC 5321, 2920): it reads the replies in
+ * order, one to each command, knows from them the session's state and the accepted messages. Exactly these
+ * must be in the Maildirs; the log must be whole lines and tell the same numbers. */
 #define _GNU_SOURCE
 #include "tests/fuzz/fuzz.h"
 
@@ -43,7 +43,7 @@ static int input = -1, output = -1, log_fd = -1;
 static char folder[] = "/dev/shm/postern-fuzz-XXXXXX";
 static const char *const maildirs[] = {"spool", "bob", "carol"};
 
-/* --- what there is before the first run --- */
+/* --- made before the first run --- */
 
 static const char *keep(const char *format, ...)
 {
@@ -70,7 +70,7 @@ struct entry {
 
 static const char *make_table(const char *name, const struct entry *e)
 {
-    static struct cdbmake made[3]; /* what each has on the heap stays there */
+    static struct cdbmake made[3]; /* the heap of each is never freed */
     static int tables;
     struct cdbmake *making = &made[tables++];
     int fd = make_memory(name);
@@ -176,8 +176,8 @@ static void configure(struct session *s, unsigned bits)
     MUST(!config_load(&s->config, (char *const *)(uintptr_t)settings, complain, NULL));
 }
 
-/* Gives the session its input: a file, or a socket that keeps packets apart. What it can see of it at most.
- */
+/* Gives the session its input: a file, or a socket that keeps packets apart. Returns how many octets it
+ * can see at most. */
 static size_t feed(int *fd, struct slice in, bool packets, uint32_t seed)
 {
     int pair[2];
@@ -235,10 +235,10 @@ static struct slice contents(int fd)
 /* --- the client --- */
 
 struct client_view {
-    struct slice in, out; /* what is left to say, and to hear */
+    struct slice in, out; /* left to say, and to hear */
     unsigned bits;
     bool greeted, open, over;
-    bool dead; /* one of the recipients may be one whose Maildir cannot be */
+    bool dead; /* one of the recipients may have an impossible Maildir */
     unsigned recipients;
     unsigned errors;
     unsigned accepted, refused; /* messages after 354 */
@@ -251,7 +251,7 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* Takes one line of a reply off the output; its code, with *more set where others follow. */
+/* Takes one line of a reply off the output. Returns its code, and sets *more where others follow. */
 static int hear_line(struct client_view *c, bool *more)
 {
     const char *lf = memchr(c->out.p, '\n', c->out.n), *p = c->out.p;
@@ -288,7 +288,7 @@ static bool says(struct slice line, const char *verb)
            (line.n == n || line.p[n] == ' ' || line.p[n] == '\t');
 }
 
-/* What a message may be refused for. */
+/* True if the message has a fault to refuse it for. */
 static bool is_at_fault(const struct client_view *c, const struct message *m)
 {
     bool small = c->bits & SMALL;
@@ -404,7 +404,7 @@ static void hold_conversation(struct client_view *c)
         MUST(c->errors <= 2 + 1);
 }
 
-/* --- what is left of it --- */
+/* --- its traces: files and log --- */
 
 static bool ends_with(struct slice whole, const struct message *m)
 {
@@ -433,7 +433,7 @@ static void check_file(const struct client_view *c, struct slice file, const cha
     MUST(known);
 }
 
-/* Reads and removes all files of one folder; how many there were. */
+/* Reads and removes all files of one folder. Returns their number. */
 static unsigned empty_folder(const struct client_view *c, const char *maildir, const char *part)
 {
     char path[512];

@@ -1,4 +1,4 @@
-/* A whole round of questions whose answers come over sockets of our own, and are what the input says. */
+/* A whole round of questions. The answers are the input's octets, over sockets of our own. */
 #include "tests/fuzz/fuzz.h"
 
 #include <errno.h>
@@ -81,8 +81,8 @@ static size_t turn(void)
     return n;
 }
 
-/* Sends the input's octets to one of the sockets: as they are; or the first four as what the header says, the
- * rest as what stands behind the id and the question, which are as they must be. */
+/* Sends the input's octets to one of the sockets, as they are. Or as a packet with the right id and
+ * question: then the first four are its flags and counts, and the rest is behind the question. */
 static void answer(const struct wire *w, bool fits, struct slice in)
 {
     char packet[1024];

@@ -1,6 +1,6 @@
-/* A table's file. The first octet says how it comes about: as it stands in the input; with its 256 hash
- * tables laid out around records and slots of the input; or made by tinycdb from records of the input, and
- * then cut. */
+/* A table's file. The first octet tells its origin: as it stands in the input; with its 256 hash tables
+ * laid out around records and slots of the input; or made by tinycdb from records of the input, and then cut.
+ */
 #define _GNU_SOURCE
 #include "tests/fuzz/fuzz.h"
 
@@ -36,7 +36,7 @@ static void close_table(void)
     t.fd = -1;
 }
 
-/* What is found is a record of this key in the file. */
+/* A value that is found is that of a record of this key in the file. */
 static void check_found(struct slice key, struct slice value, const unsigned char *image, size_t size)
 {
     const unsigned char *at = image + TABLE_TOC;
@@ -89,7 +89,7 @@ static void check_lookups(struct slice hint)
     MUST(r >= -1 && r <= 1 && (sound || r < 0));
 }
 
-/* The record that stands first is one that is there. */
+/* The first record is the one at the start of the file. */
 static void check_first(const unsigned char *image, size_t size)
 {
     struct slice key, value;
@@ -103,7 +103,7 @@ static void check_first(const unsigned char *image, size_t size)
     }
 }
 
-/* Everything that can be asked of a file that may be anything. */
+/* Every question to a file of any octets. */
 static void check_file(const unsigned char *image, size_t size)
 {
     struct cdb theirs;
@@ -131,7 +131,7 @@ static void check_file(const unsigned char *image, size_t size)
         cdb_free(&theirs);
 }
 
-/* Hash tables that fit the file: which chunks have slots, and how many, is said by pairs of octets. */
+/* Hash tables that fit the file: pairs of octets tell which of them have slots, and how many. */
 static size_t lay_out(unsigned char *image, const uint8_t *data, size_t size, bool mend)
 {
     unsigned count[256] = {0}, slots = 0;
@@ -167,7 +167,7 @@ static size_t lay_out(unsigned char *image, const uint8_t *data, size_t size, bo
     return TABLE_TOC + size;
 }
 
-/* Records as the input has them: lengths of key and value, key, value. All are found, the first of equals. */
+/* Records from the input: lengths of key and value, key, value. All are found; of equal keys, the first. */
 static void check_made(const uint8_t *data, size_t size, size_t cut)
 {
     enum { RECORDS = 200 };

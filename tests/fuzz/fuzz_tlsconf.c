@@ -1,5 +1,5 @@
-/* The environment of postern-tlsio, its entries separated by NUL: each value is the first of its name, or the
- * default, and within its bounds; else it is told. */
+/* The environment of postern-tlsio, its entries separated by NUL: each value is the first of its name, or
+ * the default. A value out of bounds is told. */
 #include "tests/fuzz/fuzz.h"
 
 #include "tls/tlsconf.h"

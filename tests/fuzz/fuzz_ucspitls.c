@@ -1,6 +1,5 @@
-/* A UCSPI-TLS server's answer, from the third octet on; the first says in what pieces it comes, the second
- * whether much goes before it. How it is cut must not matter, and what is kept of it is what the plainest
- * reading finds. */
+/* A UCSPI-TLS server's answer, from the third octet on; the first tells its pieces, the second whether
+ * much goes before it. The pieces must not matter, and the facts kept are those of the plainest reading. */
 #include "tests/fuzz/fuzz.h"
 
 #include "net/ucspitls.h"
@@ -71,7 +70,7 @@ static void read_plainly(const char *entry, struct ucspitls_facts *f)
         keep(f->server_name, sizeof f->server_name, entry + sizeof name - 1);
 }
 
-/* Strings, one behind the other, up to an empty one. How long all of it is; 0: it does not end. */
+/* Strings, one behind the other, up to an empty one. Returns the length of all; 0: it does not end. */
 static size_t obvious_answer(struct slice in, struct ucspitls_facts *f)
 {
     size_t at = 0;

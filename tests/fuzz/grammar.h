@@ -1,5 +1,5 @@
-/* grammar: a strict reader of log lines (log.h): what it accepts is canonical, and it gives back the values.
- */
+/* grammar: a strict reader of log lines (log.h): it accepts only the canonical form, and gives back the
+ * values. */
 #ifndef POSTERN_FUZZ_GRAMMAR_H
 #define POSTERN_FUZZ_GRAMMAR_H
 
@@ -70,8 +70,8 @@ static inline bool grammar_value(struct slice *s, struct pair *p)
     return needed || p->cut || !p->value_len;
 }
 
-/* Takes one pair, and the space or newline behind it, off a line that ends in a newline. False: it is none.
- */
+/* Takes one pair, and the space or newline behind it, off a line that ends in a newline. False: there is
+ * none. */
 static inline bool grammar_pair(struct slice *line, struct pair *p)
 {
     size_t n = 0;

@@ -1,5 +1,5 @@
-/* obvious: the DATA stream once more, as slowly and as plainly as RFC 5321 4.1.1.4 and 4.5.2 can be said;
- * what body is compared with. */
+/* obvious: the DATA stream once more, as slowly and as plainly as RFC 5321 4.1.1.4 and 4.5.2 can be said,
+ * to compare body with. */
 #ifndef POSTERN_FUZZ_OBVIOUS_H
 #define POSTERN_FUZZ_OBVIOUS_H
 
@@ -19,7 +19,7 @@ struct message {
     bool has_nul, has_bare_lf;
 };
 
-/* Where `what` is first found in [start, end); NULL: nowhere. */
+/* The first place of `what` in [start, end); NULL: nowhere. */
 static inline const char *obvious_find(const char *start, const char *end, const char *what)
 {
     size_t n = strlen(what);
