@@ -31,7 +31,7 @@ static void begin(int mode)
     ck_assert(!await_stopped());
 }
 
-/* In the instant between the question whether it came and the wait. */
+/* SIGTERM in the instant between await_stopped and the wait. */
 START_TEST(before_the_wait)
 {
     struct pollfd p = {.events = POLLPRI};
@@ -75,7 +75,7 @@ START_TEST(during_the_wait)
 }
 END_TEST
 
-/* Who knows that it came may wait for something else, even if it comes again. */
+/* After await_stopped a caller may wait for something else, even if SIGTERM comes again. */
 START_TEST(behind_it)
 {
     instant until;
@@ -91,7 +91,7 @@ START_TEST(behind_it)
 }
 END_TEST
 
-/* What is ready at the moment it came is told. */
+/* A descriptor that is ready when SIGTERM comes is told. */
 START_TEST(ready)
 {
     struct pollfd p = {.fd = -1, .events = POLLOUT};
@@ -111,7 +111,7 @@ START_TEST(past)
     begin(_i);
     p.fd = ends[1];
     ck_assert_msg(!await_any(&p, 1, deadline_now()), "it is time");
-    ck_assert_msg(await_poll(&p, 1, 0) == 1 && p.revents & POLLOUT, "what is ready is told");
+    ck_assert_msg(await_poll(&p, 1, 0) == 1 && p.revents & POLLOUT, "a ready descriptor is told");
     p.events = POLLPRI;
     ck_assert(await_poll(&p, 1, 0) == 0);
 }

@@ -8,7 +8,7 @@
 #define LONG "0123456789abcdefghijklmnopqrstuvwxyz0123456789"
 #define END "\r\n.\r\n"
 
-/* ck_assert_msg tells its place to the runner each time, which costs more than what is tested here. */
+/* ck_assert_msg tells its place to the runner each time, which costs more than the test itself. */
 #define MUST(condition, ...)                                                                                 \
     do {                                                                                                     \
         if (!(condition))                                                                                    \
@@ -62,8 +62,8 @@ static size_t at_random(size_t at, size_t n, size_t parameter)
     return piece < n - at ? piece : n - at;
 }
 
-/* One step, in a buffer of just the size that body.h asks for. In state the output begins BODY_HEADROOM
- * before the input; else it is elsewhere. What of the input is not taken must be left as it was. */
+/* One step, in a buffer of just the size that body.h asks for. With in_place the output begins
+ * BODY_HEADROOM before the input; else it is elsewhere. Input that is not taken must be left as it was. */
 static size_t step(struct body *b, const char *in, size_t n, bool in_place, struct message *r)
 {
     char *buffer = malloc(BODY_HEADROOM + n), *elsewhere = malloc(BODY_HEADROOM + n);
@@ -298,7 +298,7 @@ START_TEST(id)
 }
 END_TEST
 
-/* Beginnings: the end has not come, and what is held back is no more than BODY_HEADROOM and a dot. */
+/* Beginnings: the end has not come, and no more than BODY_HEADROOM and a dot is held back. */
 static const struct {
     const char *name;
     struct text input;
@@ -347,7 +347,7 @@ START_TEST(after_the_end)
 }
 END_TEST
 
-/* At every length up to some words, so that the fast way meets each alignment of what ends it. */
+/* At every length up to some words, so that the fast way meets its end at each alignment. */
 START_TEST(lengths)
 {
     static const struct text stops[] = {S("\r\n"), S("\r"),     S("\n"),    S("\0"),
@@ -375,7 +375,7 @@ START_TEST(lengths)
 }
 END_TEST
 
-/* Random messages of what matters, against the reference; _i seeds them. */
+/* Random messages of the octets that matter, compared with the reference; _i seeds them. */
 START_TEST(random_messages)
 {
     static const struct text parts[] = {

@@ -85,7 +85,7 @@ START_TEST(as_tinycdb)
 }
 END_TEST
 
-/* Of any octets and any length that may be, also such that fill the block to its last octet. */
+/* Keys and values of any octets and any allowed length; some fill the block to its last octet. */
 START_TEST(any_octets)
 {
     static char bytes[CDBMAKE_BLOCK];
@@ -125,7 +125,7 @@ START_TEST(too_much)
 }
 END_TEST
 
-/* Each repeat is told once, with the first of its kind; a hash alone makes none. */
+/* Each repeat is told once, with the first of its kind; equal hashes alone are no repeat. */
 START_TEST(repeats)
 {
     static const char *const keys[] = {"a", "b", "a", "c", "b", "a", ""};
@@ -137,7 +137,7 @@ START_TEST(repeats)
         at[i] = ours.at;
         ck_assert(!cdbmake_add(&ours, slice_of(keys[i]), slice_of("v")));
     }
-    /* Two that have one hash. */
+    /* Two keys with one hash. */
     unsigned char one[] = {0, 0}, two[] = {0, 0};
     for (unsigned i = 0; i < 65536 && !(two[0] | two[1]); i++)
         for (unsigned k = 0; k < 256; k++) {
@@ -176,7 +176,7 @@ START_TEST(given_up)
 }
 END_TEST
 
-/* Where the disk is full at any step it is said. _i: how many blocks of 1 KiB there is room for. */
+/* A full disk is told at any step. _i: the blocks of 1 KiB that there is room for. */
 START_TEST(full)
 {
     static char key[CDBMAKE_KEY];

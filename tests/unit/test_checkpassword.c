@@ -74,7 +74,7 @@ static const struct {
     int error, code;
     const char *why;
 } programs[] = {
-    {"right", "exec \"$@\"", 0700, CHECKPASSWORD_RIGHT, 0, 0, "it runs what it is told to"},
+    {"right", "exec \"$@\"", 0700, CHECKPASSWORD_RIGHT, 0, 0, "it runs the program that it is told"},
     {"right, read", "cat <&3 >/dev/null; exec \"$@\"", 0700, CHECKPASSWORD_RIGHT, 0, 0, "likewise"},
     {"wrong", "exit 1", 0700, CHECKPASSWORD_WRONG, 0, 0, "not acceptable"},
     {"misused", "exit 2", 0700, CHECKPASSWORD_TROUBLE, 0, 2, "called wrongly"},
@@ -125,8 +125,8 @@ START_TEST(hangs)
 }
 END_TEST
 
-/* It finds the question on 3, whole; says to nobody what it says; is told to run /bin/true; inherits nothing.
- */
+/* It finds the question on 3, whole. Its output goes nowhere. It is told to run /bin/true, and inherits
+ * nothing. */
 START_TEST(question)
 {
     static const char script[] =
@@ -151,7 +151,7 @@ END_TEST
 
 static const char xs[1000] = {[0 ... 999] = 'x'};
 
-/* What is never asked: it is wrong whatever the program would say. */
+/* These are never asked: they are wrong for any program. */
 static const struct {
     const char *name;
     struct slice user, password;
@@ -160,7 +160,7 @@ static const struct {
 } questions[] = {
     {"usual", S("alice"), S("x"), CHECKPASSWORD_RIGHT, "the program's verdict"},
     {"no user", S(""), S("x"), CHECKPASSWORD_WRONG, "nobody"},
-    {"no password", S("alice"), S(""), CHECKPASSWORD_WRONG, "what would be proved?"},
+    {"no password", S("alice"), S(""), CHECKPASSWORD_WRONG, "it would prove nothing"},
     {"neither", S(""), S(""), CHECKPASSWORD_WRONG, "nobody"},
     {"NUL in the name", S("ali\0ce"), S("x"), CHECKPASSWORD_WRONG, "would be another name and password"},
     {"NUL in the password", S("alice"), S("x\0y"), CHECKPASSWORD_WRONG, "would be another password"},
@@ -186,7 +186,7 @@ START_TEST(limits)
 }
 END_TEST
 
-/* Even where the pipe's end is what another descriptor should become. */
+/* Even where the pipe's end has the number that another descriptor should get. */
 START_TEST(few_descriptors)
 {
     int code;

@@ -1,4 +1,4 @@
-/* Small shell programs stand for what is started. */
+/* Small shell programs stand for the programs to start. */
 #define _GNU_SOURCE
 #include "base/await.h"
 #include "base/child.h"
@@ -73,7 +73,7 @@ START_TEST(no_descriptor)
 
     ck_assert(!start("exit 0", (struct child_fd[]){{999, 5}}, 1));
     ck_assert(child_wait(&c, &status, in(60000), SECOND));
-    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == CHILD_NOT_STARTED, "it lacks what it needs");
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == CHILD_NOT_STARTED, "a descriptor is missing");
 }
 END_TEST
 
@@ -110,7 +110,7 @@ START_TEST(stopped)
 }
 END_TEST
 
-/* What it has started ends with it. */
+/* Its own children end with it. */
 START_TEST(group)
 {
     int out[2];
@@ -125,7 +125,7 @@ START_TEST(group)
 }
 END_TEST
 
-/* What reads of an end of a pipe that is closed is let end by itself. */
+/* A program that reads the end of its pipe may end by itself. */
 START_TEST(ends_by_itself)
 {
     int pipe_ends[2], out[2];
@@ -142,7 +142,7 @@ START_TEST(ends_by_itself)
 }
 END_TEST
 
-/* It inherits what is mapped, and of the pipes nothing else; signals are a shell's. */
+/* It inherits the mapped descriptors, and no other end of the pipes; signals are as in a shell. */
 START_TEST(inherits)
 {
     int out[2], other[2], status, left = open("/dev/zero", O_RDONLY);
@@ -164,7 +164,7 @@ START_TEST(inherits)
     snprintf(want, sizeof want, "\n%d\n", other[0]);
     ck_assert_msg(!strstr(said, want), "%s", said);
     snprintf(want, sizeof want, "\n%d\n", left);
-    ck_assert_msg(left > 2 && !strstr(said, want), "what was left open stays with us: %s", said);
+    ck_assert_msg(left > 2 && !strstr(said, want), "open descriptors stay with us: %s", said);
     unsigned long blocked = strtoul(strstr(said, "SigBlk:") + 7, NULL, 16),
                   ignored = strtoul(strstr(said, "SigIgn:") + 7, NULL, 16);
     unsigned long ours =

@@ -32,7 +32,7 @@ static const struct {
     {"unreadable, then systemd",
      {"nonsense", "1", "a.example", "198.51.100.25", "192.0.2.8", "2"},
      "192.0.2.8 2  ",
-     "what belongs to the unreadable one goes with it"},
+     "name and port of the unreadable one go with it"},
     {"empty, then systemd", {"", NULL, NULL, NULL, "192.0.2.8", "2"}, "192.0.2.8 2  ", "empty is no address"},
     {"mapped", {NULL, NULL, NULL, NULL, "::ffff:192.0.2.7", "52344"}, "192.0.2.7 52344  ", "it is IPv4"},
     {"IPv6", {"2001:DB8:0::7", "1"}, "2001:db8::7 1  ", "in canonical form"},
@@ -125,7 +125,7 @@ START_TEST(peer_not_asked)
 }
 END_TEST
 
-/* As it stands there: whoever asks only tells it on. */
+/* As it stands there: the caller only passes it on. */
 static const struct {
     const char *input[6], *address, *port;
 } told[] = {

@@ -67,7 +67,7 @@ END_TEST
 
 static const struct {
     const char *name, *input, *keyword;
-    const char *want; /* what is left; NULL: refused */
+    const char *want; /* the rest; NULL: refused */
     const char *why;
 } paths[] = {
     {"from", "FROM:<a@b>", "FROM:", "<a@b>", "RFC 5321 4.1.1.2"},
@@ -95,7 +95,8 @@ START_TEST(path)
 }
 END_TEST
 
-/* What is found, one after the other: KEYWORD, KEYWORD=VALUE; then `.` for the end or `!` for a bad one. */
+/* Want: the parameters found, one after the other: KEYWORD, KEYWORD=VALUE; then `.` for the end or `!` for
+ * a bad one. */
 static const struct {
     const char *name, *input, *want, *why;
 } parameters[] = {

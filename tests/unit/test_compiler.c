@@ -1,4 +1,4 @@
-/* What a caller of the compiler is told; test_cdb has what a table's source may say. */
+/* The compiler's complaints to its caller; test_cdb has the rules for a table's source. */
 #define _XOPEN_SOURCE 700 /* nftw(3) */
 #include "table/compiler.h"
 #include "table/table.h"
@@ -56,7 +56,7 @@ static const struct {
      "4 a.example is on line 2 already;5 b.example is on line 3 already;6 a.example is on line 2 already;",
      "in the order of their lines, of the first of equals"},
     {"wrong and repeated", "a.example\na.example\n-\n", "3 bad domain;2 a.example is on line 1 already;",
-     "what is wrong is told once, repeats last"},
+     "a wrong line is told once, repeats last"},
 };
 
 START_TEST(complaints)

@@ -27,7 +27,7 @@ static void remember(void *context, const char *name, const char *value, const c
     strcat(complaints, ":");
 }
 
-/* What config_each says of one knob. */
+/* The words of config_each about one knob. */
 struct asked {
     const char *name;
     bool set;
@@ -70,7 +70,7 @@ static int load(const char *first, const char *second, const char *third)
     return config_load(&c, environment, remember, complaints);
 }
 
-/* What holds where nothing is set. NULL: unset. */
+/* The defaults. NULL: unset. */
 static const struct {
     const char *name, *want;
 } presets[] = {
@@ -144,11 +144,11 @@ static const struct {
     {"SMTPGREETING", "SMTPGREETING=" X64 X64 X64 "xxxxxxxx", X64 X64 X64 "xxxxxxxx", "200 octets"},
     {"SMTPGREETING", "SMTPGREETING=" X64 X64 X64 "xxxxxxxxx", NULL, "a reply line has 512"},
     {"DOMAINS", "DOMAINS=cdb/domains.cdb", "cdb/domains.cdb", "a path"},
-    {"DOMAINS", "DOMAINS=", NULL, "set, but to what?"},
+    {"DOMAINS", "DOMAINS=", NULL, "set, but empty"},
     {"MAILBOXES", "MAILBOXES=/x y", "/x y", "a path"},
     {"BADSENDERS", "BADSENDERS=x", "x", "a path"},
     {"SPOOL", "SPOOL=/var/mail/", "/var/mail/", "a path"},
-    {"SPOOL", "SPOOL=", NULL, "set, but to what?"},
+    {"SPOOL", "SPOOL=", NULL, "set, but empty"},
     {"SPOOL", "SPOOL=/" X2048, NULL, "longer than any"},
     {"QMAILQUEUE", "QMAILQUEUE=/bin/true", "/bin/true", "a path"},
     {"RELAYCLIENT", "RELAYCLIENT=", "", "set: any recipient; nothing appended"},
@@ -206,7 +206,7 @@ static const struct {
     {"UCSPITLS", "UCSPITLS=1", "", "offered, as patches of qmail-smtpd have it"},
     {"UCSPITLS", "UCSPITLS=2", NULL, "no such choice"},
     {"CHECKPASSWORD", "CHECKPASSWORD=/bin/checkpassword", "/bin/checkpassword", "a path"},
-    {"CHECKPASSWORD", "CHECKPASSWORD=", NULL, "set, but to what?"},
+    {"CHECKPASSWORD", "CHECKPASSWORD=", NULL, "set, but empty"},
     {"MAXAUTHS", "MAXAUTHS=9", "9", "a number"},
     {"AUTH_INSECURE", "AUTH_INSECURE=1", "1", "on"},
     {"AUTH_REQUIRED", "AUTH_REQUIRED=", "1", "set"},
@@ -232,7 +232,7 @@ START_TEST(setting)
 }
 END_TEST
 
-/* What is told can be set again and is told the same. */
+/* A told value can be set again and is told the same. */
 START_TEST(told_again)
 {
     const char *name = settings[_i].name;
@@ -293,7 +293,7 @@ START_TEST(all_complaints)
 }
 END_TEST
 
-/* The value, and what it is: what is allowed is said. */
+/* A complaint has the value, and the allowed ones. */
 static const struct {
     const char *input;
     const char *value; /* NULL: not told */

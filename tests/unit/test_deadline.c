@@ -14,7 +14,7 @@ static const struct {
     {"one nanosecond", 1, 0, 1, "not zero: zero means over"},
     {"now", 7, 7, 0, "over"},
     {"past", 7, 8, 0, "over"},
-    {"never", INT64_MAX, 0, 2147483647, "what poll can take"},
+    {"never", INT64_MAX, 0, 2147483647, "poll can take no more"},
 };
 
 START_TEST(left_ms)

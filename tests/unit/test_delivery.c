@@ -104,7 +104,7 @@ static int files(const char *path, ino_t *inode)
     "X-Postern-From: <bob@example.org>\n" to
 #define RETURN "Return-Path: <bob@example.org>\n"
 
-/* Recipients and their places; what then stands in the folders a, b and spool (NULL: nothing). */
+/* Recipients and their places; then the content of the folders a, b and spool (NULL: nothing). */
 static const struct {
     const char *name;
     const char *input[7];
@@ -131,7 +131,7 @@ static const struct {
      RETURN "Delivered-To: x@y\n" RECEIVED("\n\tfor <x@y>"),
      NULL,
      NULL,
-     "its owner learns who it was for"},
+     "its owner learns the recipients"},
     {"two mailboxes",
      {"x@y", "./a/", "z@y", "./b/"},
      "maildir",
@@ -152,14 +152,14 @@ static const struct {
      RETURN RECEIVED(""),
      NULL,
      RETURN RECEIVED("") ENVELOPE("X-Postern-To: <z@y>\n"),
-     "of spool's header the other learns nothing"},
+     "the other has nothing of spool's header"},
     {"spool first",
      {"x@y", "", "z@y", "./a/", "v@y", "./b/"},
      "spool,maildir",
      RETURN RECEIVED(""),
      RETURN RECEIVED(""),
      RETURN RECEIVED("") ENVELOPE("X-Postern-To: <x@y>\n"),
-     "whatever the order"},
+     "in any order"},
 };
 
 static void check_folder(const char *path, const char *header, const char *name)

@@ -1,5 +1,5 @@
-/* digits, and what we call of libowfat's fmt.h: these write through a pointer, and a compiler that takes them
- * for pure deletes the call when its result is not used. */
+/* digits, and our calls of libowfat's fmt.h: these functions write through a pointer, and a compiler that
+ * takes them for pure deletes a call whose result is not used. */
 #include "base/digits.h"
 #include "tests/unit/unit.h"
 

@@ -81,7 +81,7 @@ static const struct row foreigners[] = {
     LINE("CONNECT alice:secret@a.example:80 HTTP/1.1", "CONNECT alice", "likewise"),
     LINE("CONNECT mx.example.com:25 HTTP/1.1", "CONNECT mx.example.com:25 HTTP/1.1", "a port"),
     LINE("\x10\x1f\1\4MQTT\4\xc2\1\x3c\1\1\1\5alice\1\6secret", "\x10\x1f\1\4MQTT\4\xc2\1\x3c\1\1\1\5",
-         "what is no text, and has a name and a password"),
+         "octets that are no text, with a name and a password"),
 };
 
 START_TEST(foreign)

@@ -107,7 +107,7 @@ START_TEST(judge_others)
 }
 END_TEST
 
-/* White lists first; a zone is asked once, whatever case it is written in, and whichever set it is in. */
+/* White lists first; a zone is asked once, in any case of its letters and in either set. */
 START_TEST(gather)
 {
     static const struct {

@@ -110,7 +110,7 @@ START_TEST(all_bytes)
 }
 END_TEST
 
-/* A beginning that is binary stays so, whatever follows: nothing is gained by waiting. */
+/* A binary beginning stays binary with any octets behind it: nothing is gained by waiting. */
 START_TEST(grows)
 {
     struct slice line = lines[_i].line;

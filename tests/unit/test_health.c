@@ -1,8 +1,8 @@
 #include "dns/health.h"
 #include "tests/unit/unit.h"
 
-/* What the list says of 127.0.0.2, of 127.0.0.1, and of both as IPv6: + listed, - not, ! it failed, e its
- * error code, . no answer in time. */
+/* The list's answers for 127.0.0.2, for 127.0.0.1, and for both as IPv6: + listed, - not, ! it failed, e
+ * its error code, . no answer in time. */
 static const struct {
     const char *name, *said;
     const char *want; /* NULL: it may be used */

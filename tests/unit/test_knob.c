@@ -100,7 +100,7 @@ static const struct {
     {"others",
      {"", "=", "NUMBER", "NUMBERS=3", "NUMBE=3", "number=3", "NIL=0", "\xff=1"},
      "PATH TEXT=so MUST KEY MADE FLAG NUMBER=7 SECONDS=5 CHOICE=green ",
-     "what only looks like a setting"},
+     "they only look like settings"},
     {"beside others",
      {"NUMB=1", "NUMBERX=1", "NUMBER=1000", "CHOICE=red"},
      "PATH TEXT=so MUST KEY MADE FLAG NUMBER=1000 SECONDS=5 CHOICE=red ",

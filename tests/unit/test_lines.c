@@ -66,7 +66,7 @@ START_TEST(over_the_end)
 }
 END_TEST
 
-/* _i octets and a line end, with lines around: those are as they are. */
+/* _i octets and a line end, with other lines around, which stay whole. */
 START_TEST(long_line)
 {
     static char bytes[4 * LINES_BUFFER];

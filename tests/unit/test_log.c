@@ -64,8 +64,8 @@ START_TEST(quote)
         ck_assert_msg(n != want || !memcmp(exact, values[_i].want, n), "%s: in %zu", values[_i].name, space);
         if (n && n < want) {
             bool cut = n > 5 && exact[0] == '"' && !memcmp(exact + n - 4, "\"...", 4);
-            ck_assert_msg(cut, "%s: what does not fit is said to be cut: %.*s", values[_i].name, (int)n,
-                          exact);
+            ck_assert_msg(cut, "%s: a value that does not fit is marked as cut: %.*s", values[_i].name,
+                          (int)n, exact);
         }
         free(exact);
     }
@@ -154,7 +154,7 @@ START_TEST(seconds)
 }
 END_TEST
 
-/* Whatever is put in, a line stays below LOG_LINE, and its pairs are whole. */
+/* With any values a line stays below LOG_LINE, and its pairs are whole. */
 START_TEST(bounded)
 {
     struct log l;
@@ -205,7 +205,7 @@ START_TEST(one_write)
     int fds[2];
     char line_read[LOG_LINE];
 
-    ck_assert(!pipe2(fds, O_DIRECT)); /* a read takes what one write gave */
+    ck_assert(!pipe2(fds, O_DIRECT)); /* a read takes the octets of one write */
     log_init(&l, &buffer, fds[1]);
     log_event(&l, "first");
     log_number(&l, "n", 1);

@@ -212,7 +212,7 @@ START_TEST(sender)
 }
 END_TEST
 
-/* Trouble is never an answer: whatever is asked, and of whatever length. */
+/* Trouble is never an answer, to no question and at no length. */
 START_TEST(trouble)
 {
     static const char long_name[300];

@@ -137,19 +137,19 @@ END_TEST
 
 static const struct {
     const char *name, *input;
-    const char *want; /* what is left; or why not */
+    const char *want; /* the rest; or why not */
     bool good;
     const char *why;
 } wrapped[] = {
     {"no scheme", "$6$a$b", "$6$a$b", true, "as it is"},
     {"nothing", "", "", true, "as it is"},
-    {"CRYPT", "{CRYPT}$2y$05$" BCRYPT, "$2y$05$" BCRYPT, true, "whatever crypt(3) has"},
+    {"CRYPT", "{CRYPT}$2y$05$" BCRYPT, "$2y$05$" BCRYPT, true, "any hash of crypt(3)"},
     {"SHA-512", "{SHA512-CRYPT}$6$a$" SUM512, "$6$a$" SUM512, true, "doveadm pw -s SHA512-CRYPT"},
     {"SHA-256", "{SHA256-CRYPT}$5$a$" SUM256, "$5$a$" SUM256, true, "doveadm pw -s SHA256-CRYPT"},
     {"bcrypt", "{BLF-CRYPT}$2y$05$" BCRYPT, "$2y$05$" BCRYPT, true, "doveadm pw -s BLF-CRYPT"},
     {"case", "{sha512-crypt}$6$a$" SUM512, "$6$a$" SUM512, true, "Dovecot ignores it"},
-    {"weak", "{MD5-CRYPT}$1$k2XAnEHB$x", "$1$k2XAnEHB$x", true, "what is left is judged as ever"},
-    {"weak, other name", "{MD5}$1$k2XAnEHB$x", "$1$k2XAnEHB$x", true, "what is left is judged as ever"},
+    {"weak", "{MD5-CRYPT}$1$k2XAnEHB$x", "$1$k2XAnEHB$x", true, "the rest is judged as ever"},
+    {"weak, other name", "{MD5}$1$k2XAnEHB$x", "$1$k2XAnEHB$x", true, "the rest is judged as ever"},
     {"twice", "{CRYPT}{CRYPT}$6$a", "{CRYPT}$6$a", true, "one is taken off"},
     {"in the clear", "{PLAIN}secret", FOREIGN, false, "it would stand in a file"},
     {"SSHA512", "{SSHA512}abc=", FOREIGN, false, "one round"},

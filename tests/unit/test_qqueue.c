@@ -70,7 +70,7 @@ static int lowest_descriptor(void)
     return fd;
 }
 
-/* `size` bytes in pieces, then the envelope; what commit returns. */
+/* `size` bytes in pieces, then the envelope. Returns qqueue_commit's result. */
 static int queue(const char *program, size_t size, instant until)
 {
     ck_assert(!qqueue_begin(&q, program));
@@ -86,7 +86,7 @@ static const struct {
     const char *name, *input;
     mode_t mode;
     size_t size;
-    int want;  /* what commit returns; 1000: anything but 0 */
+    int want;  /* commit's result; 1000: anything but 0 */
     int error; /* errno where that is -1; 0: any */
     const char *why;
 } programs[] = {
@@ -227,8 +227,8 @@ static void ignore(int number)
     (void)number;
 }
 
-/* The program finds signals as under a shell, whatever this process does with them. A shell would set some of
- * that itself, so the program is cp, which writes what the kernel says of it over its script. */
+/* The program finds signals as under a shell, however this process handles them. A shell would set some of
+ * that itself. So the program is cp, and writes the kernel's words about it over its script. */
 START_TEST(signals)
 {
     unsigned long long blocked, ignored;

@@ -1,4 +1,4 @@
-/* What is flushed when, and what is left where a step fails: the system's calls are ours here. */
+/* The order of flushing, and the leavings where a step fails: the system's calls are ours here. */
 #include "base/replace.h"
 #include "tests/unit/unit.h"
 

@@ -8,7 +8,7 @@
         text, sizeof(text) - 1                                                                               \
     }
 
-/* RFC 4648 3.3, 3.5 and 4: what is no base64 is refused. Want p NULL: refused. */
+/* RFC 4648 3.3, 3.5 and 4: anything but base64 is refused. Want p NULL: refused. */
 static const struct {
     const char *name;
     struct slice input, want;
@@ -94,7 +94,7 @@ START_TEST(longest)
 }
 END_TEST
 
-/* RFC 4616 2. Want of three slices; all NULL: it has not these three. */
+/* RFC 4616 2. Want: the three parts; all NULL: the message has not these three. */
 static const struct {
     const char *name;
     struct slice input, want[3];

@@ -32,7 +32,7 @@ START_TEST(round_trip)
               sicklist_find(&t, slice_of("KEY.bl.example")) == 1);
     ck_assert_msg(sicklist_find(&t, slice_of("bl.example")) == 0, "a zone is a whole one");
     ck_assert(table_find(&t, slice_of("key.bl.example"), &value) == 1 && slice_is(value, "world"));
-    ck_assert_msg(table_is(&t, "lists", &value) == 1 && slice_is(value, "lists"), "it says what it is");
+    ck_assert_msg(table_is(&t, "lists", &value) == 1 && slice_is(value, "lists"), "it tells its kind");
     ck_assert_int_eq(table_check(&t), 2);
 }
 END_TEST
@@ -59,7 +59,7 @@ END_TEST
 
 START_TEST(left)
 {
-    static struct sicklist other; /* what it has on the heap stays there */
+    static struct sicklist other; /* its heap is never freed */
 
     write_one("a.example", "failed");
     ck_assert(!sicklist_begin(&other, "sick.cdb") && !sicklist_add(&other, slice_of("b.example"), "failed"));

@@ -33,7 +33,7 @@ static void enter(void)
     spool_init(&s, "mx.example.com");
 }
 
-/* How many entries; *name is one of them. -1: there is no such folder. */
+/* Returns the number of entries; *name is one of them. -1: there is no such folder. */
 static int entries(const char *path, char name[256])
 {
     DIR *d = opendir(path);
@@ -124,7 +124,7 @@ START_TEST(modes)
 {
     umask(0);
     deliver("./m/", "", "x", NULL, 0);
-    ck_assert_msg((stat_of(only_file("m")).st_mode & 07777) == 0600, "whatever the umask is");
+    ck_assert_msg((stat_of(only_file("m")).st_mode & 07777) == 0600, "with any umask");
     ck_assert((stat_of("m").st_mode & 07777) == 0700);
 }
 END_TEST
@@ -245,7 +245,7 @@ START_TEST(missing_parts)
         ck_assert(!mkdir(*p, 0750));
     deliver("m", "", "x", NULL, 0);
     check_content("m", "x");
-    ck_assert_msg((stat_of("m").st_mode & 07777) == 0755, "what is there keeps its mode");
+    ck_assert_msg((stat_of("m").st_mode & 07777) == 0755, "an old folder keeps its mode");
 }
 END_TEST
 
@@ -414,7 +414,8 @@ START_TEST(maildir_kept_open)
 }
 END_TEST
 
-/* A sticky bit on new/ that this program did not set is no reason to refuse mail, nor for it to take. */
+/* A sticky bit on new/ may be another's: it is no reason to refuse mail, and this program takes only its
+ * own away. */
 static const struct {
     mode_t above, fresh, left;
     const char *why;
@@ -433,7 +434,7 @@ START_TEST(sticky_new)
     for (size_t i = 0; i < COUNT(made); i++)
         ck_assert(!mkdir(made[i], 0700));
     ck_assert(!chmod("a/m/new", sticky[_i].fresh) && !chmod("a", sticky[_i].above));
-    if (!geteuid()) /* whom no folder's mode stops */
+    if (!geteuid()) /* no folder's mode stops it */
         for (size_t i = 0; i < COUNT(made); i++)
             ck_assert(!chown(made[i], 65534, 65534) && !chmod(".", 0755));
     if (!geteuid())
@@ -482,7 +483,7 @@ static void m_new_is_file(void)
     make_file("m/new");
 }
 
-/* Somebody else's Maildir, into which this one leads. */
+/* Another user's Maildir, into which this one leads. */
 static void make_v(void)
 {
     ck_assert(!mkdir("m", 0700) && !mkdir("v", 0700) && !mkdir("v/tmp", 0700) && !mkdir("v/new", 0700));
@@ -625,7 +626,7 @@ START_TEST(failure)
 }
 END_TEST
 
-/* What may stop copies, and what makes the last of them one that is written. */
+/* Faults that stop the last copy; with a header of its own that copy is written, not linked. */
 static const struct {
     const char *name;
     void (*input)(void);
@@ -638,7 +639,7 @@ static const struct {
     {"full", limit_file_size, 25000, EFBIG, "known before the first copy is shown"},
 };
 
-/* Waits in every new/ for what appears there. */
+/* Waits in every new/ for files to appear. */
 static int watch(void)
 {
     int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
@@ -675,7 +676,7 @@ START_TEST(nothing_seen)
 }
 END_TEST
 
-/* However many descriptors there are left, it is all or nothing. */
+/* With any number of descriptors left, it is all or nothing. */
 START_TEST(few_descriptors)
 {
     struct spool_copy copies[] = {COPY("./b/", "", 0), COPY("./d/", "D\n", 2)};
@@ -694,7 +695,7 @@ START_TEST(few_descriptors)
         check_unseen(watcher);
         refused++;
     }
-    ck_assert_int_eq(refused, 5); /* two for each Maildir, one for what is written */
+    ck_assert_int_eq(refused, 5); /* two for each Maildir, one for the file that is written */
     ck_assert(count("m", "new") == 2 && count("b", "new") == 2 && count("d", "new") == 2);
 }
 END_TEST
@@ -728,7 +729,7 @@ static void put_other_link(const char *name)
     ck_assert(!link("hers", name));
 }
 
-/* What the owner of the first Maildir puts in the place of the message, before it is delivered. */
+/* The owner of the first Maildir puts this in the place of the message, before it is delivered. */
 static const struct {
     const char *name;
     void (*input)(const char *name);

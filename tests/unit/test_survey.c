@@ -87,7 +87,7 @@ static void read_name(struct query *q)
     q->question_end = at + 5;
 }
 
-/* What was last asked there. */
+/* The last question there. */
 static struct query read_query(const struct wire *w)
 {
     static struct query q;
@@ -127,7 +127,7 @@ static void put_answer(const struct wire *w, const struct query *q, const char *
 static struct findings all;
 static struct survey d;
 
-/* One round of the loop, which does not wait. How many descriptors there were. */
+/* One round of the loop, without waiting. Returns how many descriptors there were. */
 static size_t turn(void)
 {
     struct pollfd fds[SURVEY_FDS];
@@ -295,7 +295,7 @@ START_TEST(question)
 }
 END_TEST
 
-/* The longest zone with the longest name before it is a name still. */
+/* The longest zone is still a name with the longest address before it. */
 START_TEST(question_longest)
 {
     char zone[DNSLIST_ZONE + 2];
@@ -350,7 +350,7 @@ START_TEST(many)
 }
 END_TEST
 
-/* What libowfat asks without a seed. */
+/* libowfat's questions without a seed. */
 enum { UNSEEDED_ID = 0xeebc, UNSEEDED_PORT = 64715 };
 
 START_TEST(ids_and_ports)
@@ -371,7 +371,7 @@ START_TEST(ids_and_ports)
 }
 END_TEST
 
-/* What is not the answer to our question is no answer; the right one behind it is. */
+/* Only the answer to our question counts, even behind others. */
 static const struct {
     const char *name;
     size_t at;
@@ -404,7 +404,7 @@ START_TEST(spoofed)
 }
 END_TEST
 
-/* Asks over UDP, is sent to TCP, and returns what was asked there. */
+/* Asks over UDP, is sent to TCP, and returns the question there. */
 static struct query go_to_tcp(void)
 {
     unsigned char packet[PACKET];
@@ -442,7 +442,7 @@ START_TEST(tcp)
 }
 END_TEST
 
-/* A part of an answer is none, even where it would do. */
+/* A part of an answer does not count, even where its address is there. */
 START_TEST(tcp_part)
 {
     unsigned char packet[PACKET];
@@ -474,7 +474,7 @@ START_TEST(tcp_closed)
 }
 END_TEST
 
-/* What has come by the deadline is taken, the rest is given up, and none of it lasts longer. */
+/* Answers that have come by the deadline are taken, the rest is given up, and none of it lasts longer. */
 START_TEST(deadline)
 {
     struct pollfd fds[SURVEY_FDS];

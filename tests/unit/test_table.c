@@ -126,7 +126,7 @@ END_TEST
 
 static_assert(8 + ENTRY_USER_NAME + PWHASH_MAX <= TABLE_RECORD, "a table of users has none longer");
 
-/* Keys and values of any octets and of any length that ours have. */
+/* Keys and values of any octets and of any length that our tables have. */
 START_TEST(round_trip_random)
 {
     enum { RECORDS = 5000 };
@@ -231,7 +231,7 @@ static void next_late_key(char key[16], unsigned *n, unsigned slots)
     } while ((hash & 255) != 7 || (hash >> 8) % slots < slots - 3);
 }
 
-/* Moves what is in the last slot of hash table 7 behind those that went round its end: a lookup of any of
+/* Moves the last slot of hash table 7 behind those that went round the table's end: a lookup of any of
  * them now ends at the slot that became free. False where none went round. */
 static bool break_chain(unsigned slots)
 {
@@ -249,7 +249,7 @@ static bool break_chain(unsigned slots)
     return true;
 }
 
-/* Hash tables longer than what is read at once, with chains that go round their end. */
+/* Hash tables longer than one read, with chains that go round their end. */
 static const struct {
     const char *name;
     unsigned input; /* records in one hash table */
@@ -303,7 +303,7 @@ static void put_u32(unsigned char *at, uint32_t n)
         at[i] = (unsigned char)(n >> 8 * i);
 }
 
-/* A table without any free slot, which tinycdb would not write: looking for what is not there must end. */
+/* A table without any free slot, which tinycdb would not write: a lookup of a missing key must end. */
 START_TEST(no_free_slot)
 {
     const unsigned records = chains[_i].input;
@@ -408,7 +408,7 @@ START_TEST(truncated_while_open)
 }
 END_TEST
 
-/* Whatever is found lies in the table's own buffer, and is no longer than the file. */
+/* A value that is found lies in the table's own buffer, and is no longer than the file. */
 static void check_asking(const char *key, size_t size)
 {
     const char *const record = (const char *)buffer.record;
@@ -452,8 +452,8 @@ START_TEST(every_bit)
 }
 END_TEST
 
-/* What a check lets pass has lost nothing: every record is found. It sees any damage to a record's head or
- * key, and to a slot that is taken; that of a value nobody can see. */
+/* In a table that passes the check every record is found. The check sees any damage to a record's head or
+ * key, and to a slot that is taken; damage to a value cannot be seen. */
 static void check_passed(const char *name, size_t at)
 {
     static const char *const keys[] = {"example.com", "bob@example.com", "full@example.com"};
@@ -482,7 +482,7 @@ START_TEST(check_sees_bits)
 }
 END_TEST
 
-/* 2,000 records; how many slots are taken. */
+/* Writes 2,000 records. Returns how many slots are taken. */
 static unsigned make_many(void)
 {
     begin();
@@ -496,7 +496,7 @@ static unsigned make_many(void)
     return 2000;
 }
 
-/* Where the i-th slot is, and whether it is taken; all slots stand behind one another. */
+/* The place of the i-th slot, and whether it is taken; all slots stand behind one another. */
 static off_t slot_at(unsigned i, bool *taken)
 {
     off_t at = (off_t)cdb_unpack(buffer.toc) + 8 * (off_t)i;
@@ -510,7 +510,7 @@ static off_t slot_at(unsigned i, bool *taken)
 static const struct {
     const char *name;
     enum { ZERO_SLOT, ZERO_AT, OTHER_SLOT, NEXT_SLOT } input;
-    unsigned by; /* so many slots on is the other one */
+    unsigned by; /* the other slot is so many slots further */
     const char *why;
 } losses[] = {
     {"zeros", ZERO_SLOT, 40, "a slot that reads as free"},
@@ -807,7 +807,7 @@ START_TEST(pipe_is_no_table)
 }
 END_TEST
 
-/* What is open stays what it was when the name becomes another file's. */
+/* An open table stays the same when its name becomes another file's. */
 START_TEST(replaced)
 {
     char folder[] = "/tmp/postern-table-XXXXXX", name[64], next[64];

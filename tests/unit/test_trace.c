@@ -202,7 +202,7 @@ START_TEST(envelope)
 }
 END_TEST
 
-/* What a program of this host handed over: who it was, and nothing of a client or a session. */
+/* A message from a program of this host: its user is told, and no client or session. */
 START_TEST(program)
 {
     set_up("192.0.2.7", "client.example");
@@ -230,7 +230,7 @@ static size_t all_fields(void)
     return n;
 }
 
-/* With everything as long as it can be it fits into TRACE_ROOM; _i: octets of each recipient. */
+/* With everything at its longest it fits into TRACE_BUFFER; _i: octets of each recipient. */
 START_TEST(longest)
 {
     static char name[ADDRESS_DOMAIN + 1], text_of[TRANSACTION_ADDRESS], id[24 + 1 + 20 + 1];
@@ -248,7 +248,7 @@ START_TEST(longest)
     trace.mode = "collector";
     trace.helo = (struct slice){text_of, TRACE_HELO};
     ck_assert(transaction_add(&transaction, recipient, slice_of("")));
-    ck_assert_msg(all_fields() <= TRACE_BUFFER, "with one recipient, who is named thrice");
+    ck_assert_msg(all_fields() <= TRACE_BUFFER, "with one recipient, named thrice");
     while (transaction_add(&transaction, recipient, slice_of("")))
         ;
     ck_assert_uint_gt(transaction.recipients, 300);

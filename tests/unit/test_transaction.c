@@ -149,7 +149,7 @@ START_TEST(limits)
 }
 END_TEST
 
-/* Where there is no room for a new place there may still be for a recipient with an old one. */
+/* Where a new place has no room, a recipient with an old place may still have it. */
 START_TEST(full_of_places)
 {
     begin("<>");

@@ -1,4 +1,4 @@
-/* A socket pair stands for the server in front: what it says is written to its end. */
+/* A socket pair stands for the server in front: its answers are written to its end. */
 #define _GNU_SOURCE
 #include "net/ucspitls.h"
 #include "tests/unit/unit.h"
@@ -24,7 +24,7 @@ static struct ucspitls_facts facts;
 static int server;
 static char huge[UCSPITLS_LONGEST + 100];
 
-/* Answers, whole: without what is behind them. */
+/* Whole answers, with nothing behind them. */
 static const struct {
     const char *name, *input;
     size_t n;
@@ -32,7 +32,7 @@ static const struct {
 } answers[] = {
     {"empty", BYTES("\0"), "", "", "", "the end comes at once"},
     {"usual", BYTES("SSL_PROTOCOL=TLSv1.3\0SSL_CIPHER=TLS_AES_256_GCM_SHA384\0\0"), "TLSv1.3",
-     "TLS_AES_256_GCM_SHA384", "", "what we care about"},
+     "TLS_AES_256_GCM_SHA384", "", "the facts that we keep"},
     {"all", BYTES("SSL_CIPHER=a\0SSL_TLS_SNI_SERVERNAME=mx.example.net\0SSL_PROTOCOL=b\0\0"), "b", "a",
      "mx.example.net", "in any order"},
     {"others", BYTES("PATH=/evil\0SSL_PROTOCOL=x\0SSL_CLIENT_S_DN=CN=SSL_CIPHER=y\0\0"), "x", "", "",
@@ -65,7 +65,7 @@ static void check_facts(int i)
                   facts.cipher, facts.server_name);
 }
 
-/* In pieces that end at these places, from copies on the heap; what is behind the answer is not taken. */
+/* In pieces that end at these places, from copies on the heap; bytes behind the answer are not taken. */
 static void feed(int i, const size_t *ends, size_t n)
 {
     struct ucspitls_answer a = {0};
@@ -176,7 +176,7 @@ START_TEST(hear)
     say("behind", 6);
     ck_assert_msg(!ucspitls_hear(&u, in(30000), &facts), "%s: %s", answers[_i].name, strerror(errno));
     check_facts(_i);
-    ck_assert_msg(recv(u.control, &c, 1, MSG_DONTWAIT) == 1 && c == 'b', "what is behind stays");
+    ck_assert_msg(recv(u.control, &c, 1, MSG_DONTWAIT) == 1 && c == 'b', "a byte behind it stays");
 }
 END_TEST
 

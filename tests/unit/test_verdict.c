@@ -57,7 +57,7 @@ static char letter(void)
     return letters[verdict_of(&all)];
 }
 
-/* What a list of this letter says; all that have its zone hear it. */
+/* The list of this letter answers, for all findings that have its zone. */
 static void say(char zone, char what)
 {
     static const unsigned char listed[] = {127, 0, 0, 2};

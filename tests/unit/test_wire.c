@@ -55,7 +55,7 @@ static void close_pair(void)
     close(client);
 }
 
-/* A pipe whose reads take what one write gave. */
+/* A pipe: each read takes the octets of one write. */
 static void open_pipe(void)
 {
     int pair[2];
@@ -106,8 +106,8 @@ static const struct {
     {"bare LF", S("NOOP\n"), {S("NOOP")}, "tolerated in commands"},
     {"lines", S("NOOP\r\nQUIT\r\n"), {S("NOOP"), S("QUIT")}, "one after the other"},
     {"empty lines", S("\r\n\n\r\nA\r\n"), {S(""), S(""), S(""), S("A")}, "lines all the same"},
-    {"no end", S("NOOP\r\nQUI"), {S("NOOP")}, "what was not ended is no command"},
-    {"CR at the end", S("NOOP\r"), {{0}}, "what was not ended is no command"},
+    {"no end", S("NOOP\r\nQUI"), {S("NOOP")}, "without a line end it is no command"},
+    {"CR at the end", S("NOOP\r"), {{0}}, "without its LF it is no command"},
     {"CR inside", S("NO\rOP\r\n"), {S("NO\rOP")}, "no line end"},
     {"two CR", S("NOOP\r\r\n"), {S("NOOP\r")}, "one belongs to the line end"},
     {"CR alone", S("\r\r\n"), {S("\r")}, "one belongs to the line end"},
@@ -237,7 +237,7 @@ START_TEST(bound_in_bytes)
 }
 END_TEST
 
-/* More than all buffers hold, over a stream: memory stays what it is. */
+/* More than all buffers hold, over a stream: memory does not grow. */
 START_TEST(endless_line)
 {
     size_t n = make_line(3 * WIRE_IN + (size_t)_i, "\r\n");
@@ -333,7 +333,7 @@ START_TEST(chunks)
 }
 END_TEST
 
-/* What the client has been sent until now; a packet socket. */
+/* All that was sent to the client until now, over a packet socket. */
 static size_t heard(char *buf, size_t size)
 {
     ssize_t n = recv(client, buf, size, MSG_DONTWAIT);
@@ -380,7 +380,7 @@ END_TEST
 
 static const size_t puts_of[] = {1, 7, 511, 512, 4096, WIRE_OUT - 1, WIRE_OUT, WIRE_OUT + 1, 40000};
 
-/* `what` a reader at the other end of `fd` gets, to its end. */
+/* Reads `fd` to its end: `total` octets, each its own place modulo 251. */
 static void check_output(int fd, size_t total)
 {
     size_t at = 0;
@@ -519,7 +519,7 @@ START_TEST(reset)
 }
 END_TEST
 
-/* Input that comes to nothing: how long `wire_line` or `wire_chunk` waits. */
+/* Silence, or half a line, and the limits for waiting. */
 static const struct {
     const char *name;
     struct slice input;
@@ -574,7 +574,7 @@ START_TEST(session_over)
     open_pair(SOCK_STREAM);
     say("NOOP\r\n", 6);
     wire_init(&w, &buffer, w.in, w.out, SECOND, deadline_now());
-    ck_assert_msg(wire_line(&w, &line) < 0 && w.end == WIRE_TIMEOUT, "what waits is not read any more");
+    ck_assert_msg(wire_line(&w, &line) < 0 && w.end == WIRE_TIMEOUT, "waiting input is not read any more");
     wire_put(&w, "421 4.4.2 Timeout\r\n", 19);
     wire_flush(&w);
     ck_assert_msg(w.bytes_out == 19, "but the last reply goes out");
@@ -637,7 +637,7 @@ START_TEST(stop)
         stop_soon();
     else
         kill(getpid(), SIGTERM);
-    ck_assert_msg(wire_line(&w, &line) == 1, "what was read before is served");
+    ck_assert_msg(wire_line(&w, &line) == 1, "input that was read before is served");
     ck_assert_msg(wire_line(&w, &line) < 0 && w.end == WIRE_STOPPED, "%s: %s: %d", stops[_i].name,
                   stops[_i].why, (int)w.end);
     ck_assert_msg(deadline_now() < w.limit, "%s: the signal ends it, not the clock", stops[_i].name);
@@ -651,7 +651,7 @@ START_TEST(stop)
 }
 END_TEST
 
-/* The client goes on sending what it had in flight; the last reply must reach it all the same. */
+/* The client goes on sending; the last reply must reach it all the same. */
 START_TEST(linger)
 {
     open_tcp();
@@ -737,7 +737,7 @@ START_TEST(forget)
                   "%s: nothing of it stays", secrets[_i].name);
     for (size_t i = 0; i < secrets[_i].behind / 10; i++)
         ck_assert_msg(wire_line(&w, &line) == 1 && line.n == 9 && !memcmp(line.p, "xxxxxxxxx", 9),
-                      "%s: what was read ahead stays", secrets[_i].name);
+                      "%s: input that was read ahead stays", secrets[_i].name);
     ck_assert(wire_line(&w, &line) < 0 && w.end == WIRE_EOF);
     close_pair();
 }
@@ -784,7 +784,7 @@ START_TEST(forget_little)
 }
 END_TEST
 
-/* What is to be said stands behind what was heard: neither harms the other, nor does forgetting. */
+/* Output stands behind input: neither harms the other, nor does forgetting. */
 START_TEST(said_beside_heard)
 {
     static char long_line[3000], heard[WIRE_OUT + 100];
@@ -852,7 +852,7 @@ START_TEST(change)
     ck_assert(write(in_pipe[1], "QUIT\r\n", 6) == 6);
     wire_change(&w, in_pipe[0], out_pipe[1]);
     ck_assert_msg(!wire_is_ahead(&w) && !w.in_is_socket && wire_has_come(&w),
-                  "what was read before is dropped");
+                  "input that was read before is dropped");
     ck_assert(wire_line(&w, &line) == 1 && line.n == 4 && !memcmp(line.p, "QUIT", 4));
     wire_put(&w, "221 Bye\r\n", 9);
     wire_linger(&w);
@@ -865,7 +865,7 @@ START_TEST(change)
 }
 END_TEST
 
-/* Through pipes, as inside of TLS: who says no more may still wait for what is said. */
+/* Through pipes, as inside of TLS: a client that says no more may still wait for our words. */
 START_TEST(pause_behind_the_last_word)
 {
     int in_pipe[2], out_pipe[2];
