@@ -1,5 +1,5 @@
-"""AUTH: that a password is nowhere afterwards, real clients, and programs of the checkpassword interface. What is said
-on the wire is in the transcripts auth-*."""
+"""AUTH: that a password is nowhere afterwards, real clients, and programs of the checkpassword interface.
+The words on the wire are in the transcripts auth-*."""
 import base64
 import os
 import pathlib
@@ -51,7 +51,7 @@ def login(s, user=USER, password=PASSWORD, code=235):
 
 
 def traces(secret):
-    """A secret in clear, and what of it can be seen in base64 at each of three places."""
+    """A secret in clear, and the part of it that base64 shows, at each of three offsets."""
     found = {secret.encode()}
     for shift in range(3):
         text = b64(b"\0" * shift + secret.encode()).rstrip("=")
@@ -59,7 +59,7 @@ def traces(secret):
     return found
 
 
-# What is not dumpable shows its memory to root only.
+# A process that is not dumpable shows its memory to root only.
 NEEDS_SIGHT = unittest.skipIf(IS_ASAN or os.geteuid() != 0, "the memory of the process cannot be searched here: "
                               "the sanitizer keeps copies of its own, or we are not root")
 
@@ -78,7 +78,7 @@ class Nowhere(unittest.TestCase):
         self.assertTrue(b"client.example" in memory, "the right memory was read")
         for secret in secrets:
             for trace in traces(secret):
-                self.assertFalse(trace in memory, f"{trace} is in the memory")  # which is not to be shown
+                self.assertFalse(trace in memory, f"{trace} is in the memory")  # it must not be shown
 
     @NEEDS_SIGHT
     def test_memory(self):
@@ -120,7 +120,7 @@ class Nowhere(unittest.TestCase):
 
     @NEEDS_SIGHT
     def test_memory_behind(self):
-        """What is too long to be read, and what comes behind an AUTH that was refused."""
+        """A line that is too long to be read, and lines behind an AUTH that was refused."""
         with Checked() as place:
             for knobs, lines in (({}, [f"AUTH PLAIN {plain()}{'A' * 5000}"]),
                                  ({}, ["AUTH PLAIN", plain() + "A" * 5000]),
@@ -148,7 +148,7 @@ class Nowhere(unittest.TestCase):
 
     @NEEDS_SIGHT
     def test_found(self):
-        """The search finds what is there: a command's argument that is no secret."""
+        """The search finds text that is there: a command's argument that is no secret."""
         with Place() as place, Session(place) as s:
             s.hello()
             s.command("NOOP " + plain(), 250)
@@ -157,7 +157,7 @@ class Nowhere(unittest.TestCase):
             s.quit()
 
     def test_log(self):
-        """With VERBOSE, whatever becomes of the AUTH: not in plain, not in base64."""
+        """With VERBOSE, at any outcome of the AUTH: not in plain, not in base64."""
         conversations = [
             [f"AUTH PLAIN {plain()}"], [f"auth plain {plain()}"], ["AUTH PLAIN", plain()],
             ["AUTH LOGIN", b64(USER), b64(PASSWORD)], [f"AUTH LOGIN {b64(USER)}", b64(PASSWORD)],
@@ -196,7 +196,7 @@ class Nowhere(unittest.TestCase):
             self.assertNotIn(trace, logged)
 
     def test_log_early(self):
-        """What comes with AUTH, or instead of an answer, is not told either."""
+        """A text behind AUTH, or in place of an answer, is not told either."""
         pieces = [f"AUTH PLAIN {plain()}\r\n{plain()}\r\n", f"AUTH LOGIN\r\n{b64(USER)}\r\n{b64(PASSWORD)}\r\n",
                   f"NOOP\r\nAUTH LOGIN\r\n{b64(USER)}\r\n{b64(PASSWORD)}\r\n{PASSWORD}\r\n"]
         with Checked() as place:
@@ -223,7 +223,7 @@ class Nowhere(unittest.TestCase):
                     self.assertNotIn(b"YWJjYWJj", self.logged(s))
 
     def test_log_elsewhere(self):
-        """Where no AUTH was understood: other protocols, typing errors, a password behind any verb."""
+        """Without an AUTH that was understood: other protocols, typing errors, a password behind any verb."""
         secret = b64(PASSWORD)
         lines = [f"AUHT PLAIN {plain()}", f"NOOP AUTH PLAIN {plain()}", f"LOGIN {USER} {PASSWORD}", f"PASS {PASSWORD}",
                  f"EHLO AUTH PLAIN {plain()}", f"MAIL AUTH PLAIN {plain()}", f"HELP {PASSWORD}", f"RSET {PASSWORD}",
@@ -254,7 +254,7 @@ class Nowhere(unittest.TestCase):
         return s.log_file.read()
 
     def test_log_name(self):
-        """Who failed is logged: what came as the name, and little of it."""
+        """A failure is logged with a short beginning of the name that came."""
         for user, shown in ((USER, USER), ("a" * 64, "a" * 64), ("a" * 65, "a" * 64), ("alice secret", "alice"),
                             (" alice", ""), ("a\x1bb\xe9", "a\x1bb\xc3\xa9"), ("alice:secret", "alice"),
                             ("alice\tsecret", "alice"), ("alice\nsecret", "alice")):
@@ -273,7 +273,7 @@ class Nowhere(unittest.TestCase):
                     self.assertNotIn("user", malformed)
 
     def test_log_name_of_another_mechanism(self):
-        """AUTH LOGIN with what AUTH PLAIN would say: the password comes within the name."""
+        """AUTH LOGIN with the message of AUTH PLAIN: the password comes within the name."""
         for user, shown in ((f"\0{USER}\0{PASSWORD}", ""), (f"{USER}\0{PASSWORD}", USER), (f"{USER}:{PASSWORD}", USER)):
             with self.subTest(user), Checked() as place, place.session() as s:
                 s.hello()
@@ -282,7 +282,7 @@ class Nowhere(unittest.TestCase):
                 self.assertEqual(s.log().one("command").get("user", ""), shown)
 
     def test_not_dumpable(self):
-        """Where a password may come there is no core from the start: what is not dumpable belongs to root in /proc."""
+        """Where a password may come there is no core from the start: the process belongs to root in /proc."""
         before = []
         if os.getuid() == 0:
             if not shutil.which("setpriv"):
@@ -314,10 +314,10 @@ class Delays(unittest.TestCase):
 
 
 class Programs(unittest.TestCase):
-    """What becomes of the program where the client, or we, end."""
+    """The program when the client ends, or we."""
 
     def test_stopped(self):
-        """SIGTERM while it is at work: its verdict is awaited, then the session ends."""
+        """SIGTERM while it works: its verdict is awaited, then the session ends."""
         with Checked("#!/bin/sh\necho >ready; read word <go; exec \"$@\"\n") as place:
             os.mkfifo(place.path / "go")
             with place.session() as s:
@@ -342,7 +342,7 @@ class Programs(unittest.TestCase):
             s.quit()
 
     def test_question(self):
-        """What it reads on 3, whatever the mechanism: name NUL password NUL timestamp NUL."""
+        """It reads the same on 3 for each mechanism: name NUL password NUL timestamp NUL."""
         with Checked("#!/bin/sh\ncat <&3 >asked; printf '%s ' \"$@\" >arguments; exec \"$@\"\n") as place:
             for say in (lambda s: s.command(f"AUTH PLAIN {plain()}", 235), login,
                         lambda s: s.command(f"AUTH PLAIN {plain(authzid=USER)}", 235)):
@@ -354,7 +354,7 @@ class Programs(unittest.TestCase):
                 self.assertEqual(place.read("arguments"), b"/bin/true ")
 
     def test_lengths(self):
-        """512 octets in all, as the interface has it; one more is wrong without asking."""
+        """512 octets in all, the interface's limit; one more is wrong without asking."""
         with Checked("#!/bin/sh\ncat <&3 >asked; exec \"$@\"\n") as place:
             for n, code in ((504, 235), (505, 535), (2000, 535)):
                 with self.subTest(n), place.session() as s:
@@ -382,7 +382,7 @@ class Programs(unittest.TestCase):
 
 
 class Allowed(unittest.TestCase):
-    """What who authenticated may do, and only he."""
+    """The rights of an authenticated client, and of no other."""
 
     def test_relay(self):
         with Checked() as place:

@@ -1,4 +1,4 @@
-"""How the programs are linked, as readelf tells it: what the Makefile promises of them must reach the file."""
+"""How the programs are linked, as readelf tells it: the Makefile's promises must reach the file."""
 import re
 import shutil
 import subprocess
@@ -31,7 +31,7 @@ class Programs(unittest.TestCase):
                 self.assertRegex(readelf(path, "-s"), r" __stack_chk_fail\b")
 
     def test_dynamic(self):
-        """At a place of its own each time, bound at once, its tables read-only then, library calls checked."""
+        """Loaded at another place each time, bound at once, its tables then read-only, library calls checked."""
         for path in PROGRAMS:
             if IS_STATIC and path.name not in DYNAMIC:
                 continue

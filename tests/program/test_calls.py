@@ -1,7 +1,7 @@
 """The system calls of a session from its banner on are those of tests/program/calls.txt: a new one is a decision.
 
-That list is what a filter of system calls would have to let through. A call that stands there and is not seen here is
-as wrong as one that is seen and does not stand there."""
+A filter of system calls would have to let that list through. A call of the list that is not seen here is as wrong as
+one that is seen and is not in the list."""
 import contextlib
 import os
 import re
@@ -86,7 +86,7 @@ class Calls(unittest.TestCase):
         s.send("x")
 
     def test_port_25(self):
-        """Maildirs that are made and that are there, delays, early talk, broken tables, all ways to end."""
+        """Maildirs, new and old, delays, early talk, broken tables, all ways to end."""
         seen = set()
         for talk, knobs in ((self.mail, {}), (self.mail, {"TARPITCOUNT": "1", "TARPITDELAY": "0.01", "ERRORDELAY": "0.01"}),
                             (self.mail, {"MAILBOXES": "missing.cdb", "VERBOSE": "1"}), (self.break_off, {}),

@@ -1,4 +1,4 @@
-"""postern-cdb: what it takes, what it refuses and why; the target is the old file or the whole new one."""
+"""postern-cdb: accepted sources, refused ones and why; the target is the old file or the whole new one."""
 import os
 import random
 import resource
@@ -18,7 +18,7 @@ def compile_(place, kind, source="source", target="target.cdb", **options):
 
 
 def records(cdb):
-    """All records, by the format's own description: key and value, in order."""
+    """All records in order, key and value, read by the format's own description."""
     at, end, found = 2048, int.from_bytes(cdb[:4], "little"), []
     while at < end:
         k, v = (int.from_bytes(cdb[at + i:at + i + 4], "little") for i in (0, 4))
@@ -30,7 +30,7 @@ def records(cdb):
 SHA = b"$5$rounds=1000$k2XAnEHBqQ1Ct2aM$jgOl0V/Vic8BJZ4wBDLE5hPwrxO8FWvvQqq4b1wm6k0"
 BCRYPT = b"$2y$05$KBCwKxOzLha2MUDgW0PjXe/hE/UCO9qF89dOydoHjSwxcHev5LRn."
 
-DOMAINS = (b"", b"domains")  # the last record of a table says its kind
+DOMAINS = (b"", b"domains")  # the last record of a table tells its kind
 
 # kind, source, records but that one, why
 GOOD = [
@@ -155,7 +155,7 @@ class Compiler(unittest.TestCase):
                 self.assertEqual(sorted(os.listdir(place.path)), ["source", "target.cdb"])
 
     def test_reasons(self):
-        """The complaint says what is wrong, and where the first of two stands."""
+        """The complaint tells the fault, and of a repeat the first line."""
         with Place() as place:
             place.write("source", "a.example\nb..\na.example\n")
             done = compile_(place, "domains")
@@ -196,7 +196,7 @@ class Compiler(unittest.TestCase):
                 self.assertEqual(sorted(os.listdir(place.path)), ["domains", "link"])
 
     def test_trouble(self):
-        """What is not the table's fault: exit code 111, the old file untouched, nothing left behind."""
+        """Trouble that is no fault of the table: exit code 111, the old file untouched, nothing left behind."""
         def no_source(place):
             (place.path / "source").unlink()
 
@@ -240,7 +240,7 @@ class Compiler(unittest.TestCase):
             self.assertEqual(sorted(os.listdir(place.path)), ["source", "target.cdb"])
 
     def test_replaced(self):
-        """By a new file, not in place: who has the old one open goes on reading it."""
+        """By a new file, not in place: a program that has the old one open goes on reading it."""
         with Place() as place:
             place.compile("domains", "one.example\n", "x")
             with open(place.path / "x.cdb", "rb") as old:
@@ -249,7 +249,7 @@ class Compiler(unittest.TestCase):
             self.assertEqual(records(place.read("x.cdb")), [(b"two.example", b""), DOMAINS])
 
     def test_rights(self):
-        """The table may be read by whom its source may be, and by nobody else at any time."""
+        """The readers of the source may read the table, and at no time anybody else."""
         for kind, text in (("users", b"alice " + SHA), ("domains", b"a.example")):
             for mode in (0o600, 0o640, 0o644, 0o440, 0o400, 0o660):
                 with self.subTest(kind, mode=oct(mode)), Place() as place:
@@ -270,7 +270,7 @@ class Compiler(unittest.TestCase):
 
     @unittest.skipUnless(os.geteuid() == 0, "not root: GROUPS OF TABLES WERE NOT TRIED")
     def test_group(self):
-        """Copied where it may be; else who is not in it must not read what it alone could."""
+        """The group is copied where that is allowed. Else the mode must not let others read in its place."""
         for mode, who, want in [(0o640, 0, (0o640, 7)), (0o644, 0, (0o644, 7)), (0o640, 65534, (0o600, 65534)),
                                 (0o660, 65534, (0o600, 65534)), (0o664, 65534, (0o644, 65534)),
                                 (0o604, 65534, (0o604, 65534))]:
@@ -286,7 +286,7 @@ class Compiler(unittest.TestCase):
                 self.assertEqual((found.st_mode & 0o7777, found.st_gid), want)
 
     def test_target_is_a_link(self):
-        """The link is replaced, not what it leads to."""
+        """The link is replaced, not its target."""
         with Place() as place:
             place.write("source", "one.example\n")
             place.write("elsewhere", b"old")
@@ -326,7 +326,7 @@ class Killed(unittest.TestCase):
             self.assertGreater(killed, 3)
 
     def test_stopped_before_rename(self):
-        """SIGTERM in the midst, which a person at the terminal or make sends: the target is whole."""
+        """SIGTERM in the midst, from make or a person: the target is whole."""
         with Place() as place:
             place.compile("domains", "old.example\n", "x")
             before = place.read("x.cdb")
@@ -343,7 +343,7 @@ class Killed(unittest.TestCase):
 
 @NEEDS_STRACE
 class Order(unittest.TestCase):
-    """All of the new file is on disk before it takes the old one's name, and the name before it is said."""
+    """The new file is wholly on disk before it takes the old one's name, and the name is before the exit."""
 
     def test_order(self):
         for target, folder in (("target.cdb", "."), ("below/target.cdb", "below")):
@@ -368,7 +368,7 @@ class Order(unittest.TestCase):
 
 
 class Million(unittest.TestCase):
-    """1,000,000 mailboxes: compiled in memory that does not hold the list twice, found in no time."""
+    """1,000,000 mailboxes: compiled in memory for less than two copies of the list, and found at once."""
 
     COUNT = 100_000 if IS_ASAN else 1_000_000
 

@@ -1,4 +1,4 @@
-"""postern-checkpw: whom it lets in, by what it says so, and what it leaves behind."""
+"""postern-checkpw: the users that it lets in, its answers, and its traces."""
 import ctypes
 import ctypes.util
 import json
@@ -41,13 +41,13 @@ sys.exit(42)
 libcrypt = ctypes.CDLL(ctypes.util.find_library("crypt"))
 libcrypt.crypt_gensalt.restype = ctypes.c_char_p
 
-# What postern-cdb takes, each as cheap as it comes.
+# The methods that postern-cdb takes, each at its cheapest.
 METHODS = {"$y$": 1, "$gy$": 1, "$7$": 6, "$6$": 1000, "$5$": 1000, "$2b$": 4, "$2y$": 4, "$2a$": 4}
 
 
 def hashed(password, method="$5$"):
     setting = libcrypt.crypt_gensalt(method.encode(), ctypes.c_ulong(METHODS[method]), os.urandom(32), 32)
-    # Not in this process: it would grow by what scrypt needs, and what is started from here counts as that large.
+    # Not in this process: it would grow by scrypt's memory, and its children would count as that large.
     return subprocess.run(["perl", "-e", "print crypt($ARGV[0], $ARGV[1])", password, setting], check=True,
                           stdout=subprocess.PIPE, timeout=LIMIT).stdout.decode()
 
@@ -66,7 +66,7 @@ def start(place, fd, *prog, limit=(0, 0), checkpw=CHECKPW, identity=None, **env)
             os.set_inheritable(3, True)
         else:
             os.dup2(fd, 3)
-    # Its own descriptors, all that are not for it, Python closes at exec.
+    # Python closes its own descriptors at exec.
     return subprocess.Popen([checkpw, *prog], cwd=place.path, close_fds=False, preexec_fn=in_child,
                             env=environment(**{"USERS": "users.cdb", **env}), stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, **(identity or {}))
@@ -169,7 +169,7 @@ class Verdicts(Checkpw):
 
     @unittest.skipUnless(shutil.which("openssl"), "no openssl here")
     def test_hashes_of_openssl(self):
-        """Made by a program that does not share a line with libcrypt."""
+        """Made by a program that shares no line with libcrypt."""
         for option in ("-5", "-6"):
             made = subprocess.run(["openssl", "passwd", option, "correct horse"], stdout=subprocess.PIPE, check=True,
                                   timeout=LIMIT).stdout.decode().strip()
@@ -288,7 +288,7 @@ class Interface(Checkpw):
 
 class Trouble(Checkpw):
     def test_asked_is_never_yes(self):
-        """Who gives credentials is not told yes because of an argument: it is a program as any other."""
+        """No argument makes it say yes to wrong credentials: every argument is the program to run."""
         self.users(("alice", hashed(b"secret")))
         for word in ("--version", "-h", "--help"):
             self.quietly(check(self.place, fields(b"alice", b"Secret"), word), NO)
@@ -307,7 +307,7 @@ class Trouble(Checkpw):
         self.trouble(check(self.place, data), "users.cdb", "No such file or directory")
 
     def test_broken_table(self):
-        """Trouble for everybody: for one who is there, one who is not, and one who never can be."""
+        """Trouble for every name: one in the table, one not in it, and one that can be in none."""
         for name, spoil in BREAKS.items():
             with self.subTest(name):
                 self.users(("alice", hashed(b"secret")), ("bob", hashed(b"builder")))
@@ -338,7 +338,7 @@ class Trouble(Checkpw):
                 self.trouble(check(self.place, fields(b"carol", b"builder")), "users.cdb", error)
 
     def cut_hash(self, length):
-        """The only record says that its value is so long."""
+        """The only record claims this length of its value."""
         value = hashed(b"secret")
         self.users(("alice", value))
         data = bytearray(self.place.read("users.cdb"))
@@ -347,13 +347,13 @@ class Trouble(Checkpw):
         self.place.write("users.cdb", bytes(data))
 
     def test_part_of_a_hash(self):
-        """It is not right for what is right as far as it goes."""
+        """A true beginning of a hash is no hash."""
         for length in (74, 60, 33):
             self.cut_hash(length)
             self.quietly(check(self.place, fields(b"alice", b"secret")), NO)
 
     def test_empty_hash(self):
-        """crypt(3) must not be asked: some take an empty setting for one that always is right."""
+        """crypt(3) must not be asked: some versions take an empty setting as always right."""
         self.cut_hash(0)
         for user in (b"alice", b"carol"):
             for password in (b"", b"secret"):
@@ -376,7 +376,7 @@ class Preloaded(Checkpw):
                                             stdout=subprocess.PIPE).stdout.decode().strip() + ":" + self.libraries
 
     def notes(self, data, *prog, **env):
-        """Each note as [what, how often the password was found, more]; and the exit code."""
+        """Each note as [event, how often the password was found, more]; and the exit code."""
         notes = self.place.path / "notes"
         notes.unlink(missing_ok=True)
         done = check(self.place, data, *prog, LD_PRELOAD=self.libraries, NOTES="notes", **env)
@@ -412,7 +412,7 @@ class Preloaded(Checkpw):
 
     @unittest.skipIf(IS_ASAN, "with AddressSanitizer the memory has other things in it: IT WAS NOT SEARCHED")
     def test_no_password_is_left(self):
-        """Whatever comes of it, the memory is clean at the end; that it is found before shows that we look."""
+        """At any outcome the memory is clean at the end. The password is found earlier, so the search works."""
         sought = bytes(c + 1 for c in self.PASSWORD[:8])
         for method in METHODS:
             self.users(("alice", hashed(self.PASSWORD, method)), ("bob", hashed(b"other", method)))
@@ -437,7 +437,7 @@ class Preloaded(Checkpw):
 
 class Hidden(Checkpw):
     def test_nobody_looks_in(self):
-        """While it waits for a password: no core, and to others of its own user it is not theirs (proc(5))."""
+        """While it waits for a password: no core, and closed to its own user's other processes (proc(5))."""
         hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
         if hard == 0:
             self.skipTest("no core may be left here anyway")

@@ -1,5 +1,5 @@
-"""The programs that a session starts, CHECKPASSWORD's and QMAILQUEUE's: what SIGTERM makes of those that do not come to
-an end, and what they inherit."""
+"""The programs that a session starts, CHECKPASSWORD's and QMAILQUEUE's: SIGTERM while one does not come to an
+end, and their descriptors."""
 import os
 import pathlib
 import re
@@ -13,10 +13,10 @@ from test_auth import plain
 STOPPED = 10  # seconds: all the time there is once SIGTERM has come
 BODY = b"Subject: x\r\n\r\n" + b"line\r\n" * 100000
 
-# Each has a child of its own, as a shell script has for most that it does.
+# Each has a child of its own, as a shell script has for most of its commands.
 NEVER_ENDS = "sleep 1000 & echo $$ $! >pids.tmp; mv pids.tmp pids; wait"
 PROGRAMS = [
-    # what, its script; what the client says behind its greeting and what it hears at SIGTERM
+    # name, script; the client's words behind its greeting, and the replies at SIGTERM
     ("checkpassword", NEVER_ENDS, [f"AUTH PLAIN {plain()}\r\n"], [r"421 4\.3\.2 "]),
     ("queue, no verdict", f"cat >/dev/null; cat <&1 >/dev/null; {NEVER_ENDS}", ["DATA", b"Subject: x\r\n\r\n.\r\n"],
      [r"451 4\.3\.0 ", r"421 4\.3\.2 "]),
@@ -33,7 +33,7 @@ def is_running(pid):
 
 
 class Stopping(unittest.TestCase):
-    """SIGTERM while a program is waited for: an answer, and soon an end, of all that the program has started, too."""
+    """SIGTERM while the session waits for a program: an answer, and soon the end of program and children."""
 
     def session(self, place, **knobs):
         return Session(place, **{"CHECKPASSWORD": "./program", "AUTH_INSECURE": "1", "QMAILQUEUE": "./program",
@@ -86,7 +86,7 @@ class Stopping(unittest.TestCase):
 
 
 class Listing(Session):
-    """With a descriptor that whoever started it left open; its programs list theirs."""
+    """With a descriptor left open by its parent; its programs list theirs."""
 
     def __init__(self, place, **knobs):
         place.write("program", "#!/bin/sh\ncat >/dev/null\nls -l /proc/self/fd >fds\nexit 0\n", 0o755)
@@ -95,12 +95,12 @@ class Listing(Session):
             super().__init__(place, **knobs)
 
     def listed(self):
-        """What is behind each descriptor."""
+        """The file behind each descriptor."""
         return dict(re.findall(r" (\d+) -> (.*)", self.place.read("fds").decode()))
 
 
 class Inheriting(unittest.TestCase):
-    """Descriptors 0 to 2, and what the interface demands: no resolver's socket, nor what we were started with."""
+    """Descriptors 0 to 2, and those of the interface: no resolver's socket, and none of our parent's."""
 
     def check(self, s, numbers):
         listed = s.listed()

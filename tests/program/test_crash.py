@@ -37,7 +37,7 @@ def compose(ident, r):
 
 
 def ident_of(message):
-    """Whose message that is; it is whole."""
+    """The sender of this message, which is whole."""
     head, _, body = body_of(message).partition(b"\n\n")
     fields = dict(line.split(b": ") for line in head.split(b"\n"))
     if hashlib.sha256(body).hexdigest().encode() != fields[b"X-Sum"]:
@@ -46,7 +46,7 @@ def ident_of(message):
 
 
 class Killed(unittest.TestCase):
-    """kill -9 at random moments under load: what got 250 is there, whole, once."""
+    """kill -9 at random moments under load: a message that got 250 is there, whole, once."""
 
     THREADS, SESSIONS, MESSAGES = 4, 40, 5
 
@@ -68,7 +68,7 @@ class Killed(unittest.TestCase):
                 self.assertEqual([i for i in self.accepted if i not in stored], [], "lost")
 
     def work(self, place, knobs, number):
-        """How long a session takes the sessions themselves tell: the one that was not killed in time."""
+        """Sessions that were not killed in time tell how long one takes."""
         r = random.Random(number)
         longest = LIMIT
         try:
@@ -111,7 +111,7 @@ CALL = re.compile(r"^(\w+)\((.*)\)\s+= (-?\d+|\?)(?:<[^>]*>)?(.*)$")
 
 
 def traced(place, inject, knobs, talk, what=TRACED):
-    """A session under strace: its calls as (name, arguments, result), and what `talk` returned."""
+    """A session under strace: its calls as (name, arguments, result), and the result of `talk`."""
     before = ["strace", "-qq", "-y", "-s", "64", "-o", "trace", "-e", f"trace={what}"]
     for rule in inject:
         before += ["-e", f"inject={rule}"]
@@ -131,7 +131,7 @@ FOLDERS = {"one": ["spool"], "own": ["bob"], "all": ["bob", "carol", "spool"]}
 
 
 def try_mail(s, to):
-    """The reply that decides, whatever it is."""
+    """The reply that decides, of any code."""
     s.command("MAIL FROM:<>", 250)
     for t in to:
         s.command(f"RCPT TO:<{t}>", 250)
@@ -143,7 +143,7 @@ def try_mail(s, to):
 
 
 def occurrences(calls, first):
-    """Of the storage calls between DATA and its 250: (name, which of that name in the process, arguments)."""
+    """The storage calls between DATA and its 250: (name, number among the process's calls of that name, arguments)."""
     counts, inside, found = collections.Counter(), False, []
     for name, arguments, result, _ in calls:
         counts[name] += 1
@@ -240,8 +240,8 @@ class Faults(unittest.TestCase):
             self.assertEqual(place.stored(), {"spool": 1})
 
     def test_many_maildirs(self):
-        """As many Maildirs as a message may have need no more descriptors than a process commonly has; where there
-        are fewer, nothing is shown."""
+        """A process's usual descriptors suffice for the most Maildirs of a message; with fewer descriptors, nothing
+        is shown."""
         places = [f"box/{i}" for i in range(399)]
         table = "a@example.com\n" + "".join(f"u{i}@example.com ./{p}/\n" for i, p in enumerate(places))
         for limit, code in ((1024, "250 "), (800, "451 ")):
@@ -279,7 +279,7 @@ class Faults(unittest.TestCase):
 
 @NEEDS_STRACE
 class Crashes(unittest.TestCase):
-    """The process dies at each storage call of a message: nobody got 250, and what is in new/ is whole."""
+    """The process dies at each storage call of a message: no client got 250, and a file in new/ is whole."""
 
     def test_each(self):
         for to in ("one", "all"):
@@ -305,8 +305,8 @@ class Crashes(unittest.TestCase):
 
 
 def check_order(test, calls, dirty=None):
-    """That nothing is said before all is on disk, and its name, too. How often 250 was said; `dirty`: folders that
-    earlier sessions have left so."""
+    """Checks that 250 comes only when a message and its name are on disk. Returns how often it came; `dirty`:
+    folders that earlier sessions have left without fsync."""
     dirty, files, same, said = set() if dirty is None else dirty, set(), {}, 0
     for name, arguments, result, _ in calls:
         if result.startswith("-") or result == "?":
@@ -351,13 +351,13 @@ class Order(unittest.TestCase):
                     self.assertEqual(check_order(self, calls), 2)
                     self.assertEqual(place.stored(), {folder: 2 for folder in FOLDERS[to]})
 
-    # What of deep/er/ is there when it is made.
+    # The parts of deep/er/ that are there before.
     PARTS = {"nothing": [], "its folder": ["."], "tmp": ["tmp"], "new": ["new"], "cur": ["cur"],
              "all but new": ["tmp", "cur"], "all but tmp": ["new", "cur"]}
 
     def try_making(self, parts, rules):
-        """One session for each rule, which may fail or kill it, in one folder; then one that must take the message:
-        not before all is on disk that any of them has made. How many fsyncs the last session takes."""
+        """In one folder a session for each rule, which may fail or kill it; then one that must take the message, and
+        bring all of their work to disk before. Returns the number of the last session's fsyncs."""
         def conversation(s):
             with contextlib.suppress(Gone, OSError):
                 s.hello()
@@ -376,8 +376,8 @@ class Order(unittest.TestCase):
             return sum(name == "fsync" for name, *_ in calls)
 
     def test_made(self):
-        """A Maildir of which any part is to be made, by a session that fails or dies at any fsync: whoever finds it
-        then brings to disk what that session has not."""
+        """A session that makes any part of a Maildir fails or dies at any fsync. The next one brings the rest to
+        disk."""
         for parts in self.PARTS:
             count = self.try_making(parts, [])
             for k in range(1, count - 3):  # the last four are those of the messages
@@ -428,7 +428,7 @@ class Order(unittest.TestCase):
 
 class ShortWrites(unittest.TestCase):
     def test_then_full(self):
-        """A write that is short, and then one that fails: what a full disk looks like."""
+        """A write that is short, and then one that fails, as on a full disk."""
         def conversation(s):
             s.hello()
             return [s.mail("x" * size, code=None) for size in (50000, 100)]

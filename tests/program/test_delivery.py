@@ -65,7 +65,7 @@ class Slow(threading.Thread):
             s.hello()
             for line, code in (("MAIL FROM:<>", 250), ("RCPT TO:<b@example.com>", 250), ("DATA", 354)):
                 s.command(line, code)
-            s.send(b"x" * 20000)  # 20 s worth of patience: less than the half minute anybody has
+            s.send(b"x" * 20000)  # 20 s worth of patience: less than the half minute that every client has
             s.sock.settimeout(1)
             for _ in range(60):
                 try:
@@ -127,7 +127,7 @@ def attachment():
 
 
 class Senders:
-    """What each sender sends arrives as it was, by whatever server; mixed into one class for each server."""
+    """Each sender's message arrives unchanged, through each server; mixed into one class for each server."""
 
     @classmethod
     def setUpClass(cls):
@@ -152,7 +152,7 @@ class Senders:
         assert not leftovers, leftovers
 
     def fresh(self, count=1):
-        """The messages that have come since this was last asked."""
+        """The messages that have come since the last call."""
         now = self.place.messages()
         new = [data for name, data in now.items() if name not in self.before]
         type(self).before = now
@@ -311,7 +311,7 @@ class Senders:
 
 
 def attachment_text(stored):
-    """The boundary is new in each rendering: take it from what is stored."""
+    """The boundary is new in each rendering: take it from the stored message."""
     boundary = re.search(rb'boundary="([^"]+)"', stored)[1].decode()
     m = attachment()
     m.set_boundary(boundary)
@@ -341,7 +341,7 @@ class BySocketActivate(Senders, unittest.TestCase):
 
 
 class BySocketActivate6(unittest.TestCase):
-    """A second server, for what differs: IPv6."""
+    """A second server, for the one difference: IPv6."""
 
     def test_curl(self):
         with Place() as place, SocketActivate(place, host="::1") as server:
@@ -403,7 +403,7 @@ class Terminal(Session):
         near, far = pty.openpty()
         if raw:
             tty.setraw(far)
-        else:  # as a shell leaves it, but for the echo, which would stand between the replies
+        else:  # as a shell leaves it, but without the echo, which would stand between the replies
             mode = termios.tcgetattr(far)
             mode[3] &= ~termios.ECHO
             termios.tcsetattr(far, termios.TCSANOW, mode)
@@ -510,7 +510,7 @@ class Stopping(unittest.TestCase):
             self.assertEqual(s.wait(), 0)
 
     def test_accepted_first(self):
-        """What was taken before the signal stays taken."""
+        """A message taken before the signal stays taken."""
         with Place() as place, Accepted(place) as s:
             s.hello()
             s.mail("text")

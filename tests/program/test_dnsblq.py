@@ -10,11 +10,11 @@ from harness import BUILD, CLIENT, LIMIT, ROOT, Place, await_that, environment
 DNSBL = str(BUILD / "postern-dnsbl")
 CLIENT6 = "2001:db8:1:2:3:4:567:89ab"
 OK, NO, WRONG, TROUBLE = 0, 1, 100, 111
-# A deadline that is never met, though it comes before libowfat's second wait is over; and one that always is.
+# A deadline that never passes, though it is before the end of libowfat's second wait; and one that always does.
 LONG, SHORT = "10", "1"
 
 LISTED = {CLIENT: "127.0.0.2", CLIENT6: "127.0.0.6"}
-# What a sound list has (RFC 5782 5).
+# A sound list has these (RFC 5782 5).
 SOUND = {"127.0.0.2": "127.0.0.2", "2.0.0.0.0.0.f.7.f.f.f.f" + ".0" * 20: "127.0.0.2"}
 
 
@@ -25,7 +25,7 @@ def environment(**knobs):
 
 
 class Run:
-    """What it said: a dict for each line."""
+    """Its output: a dict for each line."""
 
     def __init__(self, *arguments, cwd=None, **knobs):
         done = subprocess.run([DNSBL, *arguments], env=environment(**knobs), timeout=LIMIT, check=False, cwd=cwd,
@@ -55,7 +55,7 @@ def ask(server, *addresses, **knobs):
 
 
 class Settings(unittest.TestCase):
-    """What needs no server."""
+    """Cases without a server."""
 
     BAD = [
         ({}, "neither DNSBL nor RWL names a list"),

@@ -1,4 +1,4 @@
-"""etc/: what each says is what sh, systemd and envdir make of it, and it works behind real servers."""
+"""etc/: each example means the same to sh, systemd and envdir, and works behind real servers."""
 import fnmatch
 import re
 import subprocess
@@ -10,7 +10,7 @@ FOLDER = ROOT / "etc"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.env"))
 README = (FOLDER / "README.md").read_text()
 
-# name: swaks's exit code, what the log must have, messages in spool
+# name: swaks's exit code, words that the log must have, messages in spool
 SENT = {
     "fake-mx": (25, ("command", {"verb": "DATA", "reason": "refuse"}), 0),
     "fake-mx-keep": (26, ("message", {"place": "spool", "reason": "refuse"}), 1),
@@ -23,7 +23,7 @@ SENT = {
 
 
 def values(name):
-    """What the file says, its paths untouched."""
+    """The settings of the file, with its own paths."""
     lines = (FOLDER / f"{name}.env").read_text().splitlines()
     return dict(re.fullmatch(r'([A-Z_]+)="(.*)"', line).groups() for line in lines if not line.startswith("#"))
 
@@ -92,7 +92,7 @@ FAIL2BAN = ROOT / "dep/fail2ban"
 class Fail2ban(unittest.TestCase):
     """The filter, as fail2ban-regex understands it, before the log of real sessions."""
 
-    # client, what it says, whether a filter in that mode finds it
+    # client, its words, whether a filter in each mode finds it
     CLIENTS = (
         ("192.0.2.1", "AUTH PLAIN AGEAYg==", True, True),
         ("2001:db8::1", "AUTH PLAIN AGEAYg==", True, True),
@@ -140,7 +140,7 @@ class Fail2ban(unittest.TestCase):
                                          [row[0] for row in self.CLIENTS if row[column]])
 
     def test_jail(self):
-        """What it names is what INSTALL sets up."""
+        """It names the folders and files of INSTALL."""
         jail = dict(re.findall(r"^(\w+) = (.*)$", (FOLDER / "fail2ban/jail.conf").read_text(), re.M))
         install = (ROOT / "INSTALL").read_text()
         folders = set(re.findall(r"multilog t .* (/var/log/\S+)", install))

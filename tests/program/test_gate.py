@@ -1,5 +1,5 @@
 """postern-tls, the gate, alone: a script stands for postern-tlsio, beside a link to the gate; and with postern-smtpd
-behind it. As root it becomes two other users, which is tried as them."""
+behind it. Started by root it becomes two other users, which the tests try, too."""
 import contextlib
 import os
 import pwd
@@ -14,10 +14,10 @@ from harness import BUILD, LIMIT, SMTPD, DOUBLE, Client, Log, Place, await_that,
 
 GATE = BUILD / "postern-tls"
 IS_ROOT = os.geteuid() == 0
-USER, KEEPER = "nobody", "daemon"  # who are on every system, and not alike
+USER, KEEPER = "nobody", "daemon"  # they are on every system, and not alike
 FLAGS = ["-u", USER, "-U", KEEPER] if IS_ROOT else []
 
-# What the gate starts: tells what it finds, and asks for TLS with the byte in ASK.
+# The gate starts this: it writes down all that it finds, and asks for TLS with the byte in ASK.
 PROGRAM = """#!/bin/sh
 env >program.env
 ls -l /proc/self/fd >program.fds
@@ -31,7 +31,7 @@ if [ -n "$SSLCTLFD" ] && [ -n "$ASK" ]; then
 fi
 exit 7
 """
-# What it becomes: tells what it finds, answers, and says something both ways.
+# The gate becomes this: it writes down all that it finds, answers, and sends a line each way.
 TLSIO = """#!/bin/sh
 echo "$*" >tlsio.args
 env >tlsio.env
@@ -71,7 +71,7 @@ class Wall(Place):
         return subprocess.Popen(command, cwd=self.path, env=env, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE)
 
     def run(self, *arguments, **options):
-        """(exit code, what was said on standard error); both processes have ended."""
+        """(exit code, standard error); both processes have ended."""
         with self.start(*arguments, **options) as process:
             try:
                 return (said := process.communicate(timeout=LIMIT)[1]) is not None and process.returncode, said
@@ -93,10 +93,10 @@ class Wall(Place):
 
 
 class Offer(unittest.TestCase):
-    """What the program finds, and that the gate ends with it."""
+    """The program's surroundings; the gate ends with it."""
 
     def test_leaves_nobody(self):
-        """The program's end is taken note of: it is not left to who started the gate, nor does the gate end first."""
+        """The gate takes note of the program's end: it does not end first, and leaves its parent no process."""
         program = PROGRAM.replace("exit 7", "eval \"exec $SSLCTLFD>&-\"; read line <hold; echo over >after; exit 7")
         with Wall(program) as wall:
             os.mkfifo(wall.path / "hold")
@@ -128,7 +128,7 @@ class Offer(unittest.TestCase):
                 self.assertIn("SSLCTLFD", wall.env_of("program"))
 
     def test_not_wanted(self):
-        """UCSPITLS=-: not a word of TLS, whatever the files are; the gate is out of the way."""
+        """UCSPITLS=-: not a word of TLS, with any files; the gate is out of the way."""
         with Wall() as wall:
             self.assertEqual(wall.run(UCSPITLS="-", CERTFILE=None, SSLCTLFD="9"), (7, b""))
             self.assertNotIn("SSLCTLFD", wall.env_of("program"))
@@ -195,14 +195,14 @@ class Offer(unittest.TestCase):
             self.assertFalse(wall.has("program.env"))
 
     def test_arguments(self):
-        """What is the program's is left to it."""
+        """The program's own arguments are left to it."""
         with Wall("#!/bin/sh\nprintf '%s\\n' \"$@\" >program.args\n") as wall:
             self.assertEqual(wall.run("./program", "-i", "-u", "x y", "--", "-U", program=None), (0, b""))
             self.assertEqual(wall.read("program.args"), b"-i\n-u\nx y\n--\n-U\n")
 
 
 class Ask(unittest.TestCase):
-    """The byte, and what the gate becomes."""
+    """The byte, and the program that the gate becomes."""
 
     def check(self, ask, report):
         with Wall() as wall:
@@ -226,7 +226,7 @@ class Ask(unittest.TestCase):
         self.check("y", False)
 
     def test_other(self):
-        """What is neither is no wish for TLS."""
+        """Any other byte is no wish for TLS."""
         for ask in ("x", "0", "\\0", " Y"):
             with self.subTest(ask), Wall() as wall:
                 self.assertEqual(wall.run(ASK=ask), (0, b""))
@@ -240,7 +240,7 @@ class Ask(unittest.TestCase):
             self.assertEqual(Log(said).one("gate")["object"], "./postern-tlsio")
 
     def test_from_path(self):
-        """Found in PATH, the gate looks there for postern-tlsio."""
+        """A gate found in PATH looks there for postern-tlsio."""
         with Wall() as wall:
             process = subprocess.run(["sh", "-c", 'exec postern-tls "$@"', "sh", *FLAGS, "./program"], cwd=wall.path,
                                      env=environment(CERTFILE="cert", ASK="Y", PATH=f"{wall.path}:{os.environ['PATH']}"),
@@ -249,7 +249,7 @@ class Ask(unittest.TestCase):
             self.assertTrue(wall.has("tlsio.args"))
 
     def test_not_in_path(self):
-        """Without it TLS is not offered there, too."""
+        """Without postern-tlsio in PATH TLS is not offered, either."""
         for folders in ("", ":/nowhere", "::"):
             with self.subTest(folders), Wall(tlsio=None) as wall:
                 process = subprocess.run(["sh", "-c", 'exec postern-tls "$@"', "sh", *FLAGS, "./program"],
@@ -297,7 +297,7 @@ class Implicit(unittest.TestCase):
             return str(ours.getsockname()[1]), wall.env_of("program")
 
     def test_client(self):
-        """Where nobody said who is there, the connection does: the program will not have it."""
+        """Without the server's word the connection tells the client's address: the program will not have it."""
         for listen, told in (("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("::ffff:127.0.0.1", "127.0.0.1")):
             with self.subTest(listen), Wall() as wall:
                 port, env = self.over_tcp(wall, listen, TCPREMOTEIP=None)
@@ -325,7 +325,7 @@ class Implicit(unittest.TestCase):
 
 @unittest.skipUnless(IS_ROOT, "not root: NOBODY WAS BECOME")
 class Users(unittest.TestCase):
-    """Started as root: who runs the program, and who holds the key."""
+    """Started as root: the program's user, and the key's."""
 
     def check_id(self, wall, who, name):
         p = pwd.getpwnam(name)
@@ -361,7 +361,7 @@ class Users(unittest.TestCase):
                 self.assertEqual(Log(said).one("gate", step="user")["object"], text)
 
     def test_without_tls(self):
-        """The program is no more than its user where TLS is not to be had, either."""
+        """Without TLS, too, the program has only its user's rights."""
         for knobs in ({"UCSPITLS": "-"}, {"CERTFILE": "nowhere"}):
             with self.subTest(knobs), Wall() as wall:
                 self.assertEqual(wall.run(**knobs)[0], 7)
@@ -369,7 +369,7 @@ class Users(unittest.TestCase):
                 self.assertEqual(wall.read("program.key"), b"")
 
     def test_eyes(self):
-        """A key that only root, or only the program's user, can read is none."""
+        """A key that only root, or only the program's user, can read is not used."""
         for owner in ("root", USER):
             with self.subTest(owner), Wall() as wall:
                 shutil.chown(wall.path / "key", owner)
@@ -407,7 +407,7 @@ class Users(unittest.TestCase):
 
 
     def test_root(self):
-        """By whatever name: what is given up must not be become again."""
+        """Root under any name is refused: the gate must give root up."""
         for text in ("0:0", "0:12345", "root"):
             for flags in (["-u", text, "-U", KEEPER], ["-u", USER, "-U", text]):
                 with self.subTest(flags), Wall() as wall:

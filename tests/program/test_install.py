@@ -1,5 +1,5 @@
-"""What INSTALL, the units and `make run` tell to do, done: the run scripts as they stand there, with other paths, users
-and ports; a letter goes through each."""
+"""The steps of INSTALL, the units and `make run`, carried out: the run scripts as they stand there, with other paths,
+users and ports; a letter goes through each."""
 import contextlib
 import grp
 import os
@@ -79,12 +79,12 @@ def burst(port, pid, clients=300):
 
 
 def heed_sigint():
-    """It is ignored where the tests run in the background of a shell, and a shell keeps to that."""
+    """A shell in the background starts the tests with SIGINT ignored, and shells leave an ignored signal alone."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Daemon(Server):
-    """A script that says its port first, and its log and the sessions' behind it."""
+    """A script that tells its port first; behind it come its log and the sessions'."""
 
     host = "127.0.0.1"
 
@@ -94,14 +94,14 @@ class Daemon(Server):
         self.said = self.process.stdout.readline()
 
     def stop(self):
-        """Ends all that the script started: they are a session of their own."""
+        """Ends the script and its children: they are a process group of their own."""
         if self.process.returncode is None:
             os.killpg(self.process.pid, signal.SIGTERM)
             self.said += self.process.communicate(timeout=LIMIT)[0]
 
 
 class Installed(Place):
-    """What `make setup` makes, below a folder, with a certificate that certbot's hook brought and one user."""
+    """The files of `make setup`, below a folder, with one user and a certificate by certbot's hook."""
 
     def __init__(self):
         super().__init__()
@@ -149,7 +149,7 @@ class Installed(Place):
 
 class Backlog(unittest.TestCase):
     def test_all_lines_have_one(self):
-        """Where a document bounds the clients, it says how many more the kernel holds back."""
+        """Where a document bounds the clients, it tells how many more the kernel holds back."""
         files = [ROOT / "INSTALL", ROOT / "tools/serve", *ROOT.glob("man/*"), *ROOT.glob("etc/systemd/*"),
                  *ROOT.glob("etc/*.md")]
         lines = [line for path in files for line in path.read_text().splitlines()
@@ -172,7 +172,7 @@ class Setup(unittest.TestCase):
         return done.stdout.decode()
 
     def tools_but(self, place, name):
-        """A folder of what the machine has in /usr/bin, without one program."""
+        """A folder with all programs of /usr/bin but one."""
         folder = place.path / "bin"
         folder.mkdir()
         for tool in os.listdir("/usr/bin"):
@@ -208,7 +208,7 @@ class Setup(unittest.TestCase):
                 self.assertEqual(said.count("ME is not set"), 0 if kept else 1)
 
     def test_an_environment_without_a_name(self):
-        """It is not written into what is there, and said, with the name where there is one."""
+        """The name is not written into files that are there; a message asks for it, with the name if there is one."""
         for me, word in (("mx.example.com", "ME is not set: write mx.example.com into"), ("vm", 'as "vm" has no dot: write')):
             with Place() as place:
                 self.run_setup(place, ME="vm")
@@ -297,7 +297,7 @@ class RunScripts(unittest.TestCase):
             self.assertRegex((place.etc / "submission.env").read_text(), "(?m)^QMAILQUEUE=/.*/sendmail-queue$")
 
     def test_removal(self):
-        """Of services that supervise has just begun to end."""
+        """While supervise has just begun to end the services."""
         commands = re.search(r"((?:    .*\n)*        svc -dx .*\n(?:    .*\n)*)", INSTALL)[1]
         with Place() as place:
             services = place.path / "service"
@@ -384,7 +384,7 @@ class MakeRun(unittest.TestCase):
         return int(re.match(rb"Serving on 127\.0\.0\.1 port (\d+);", server.said)[1])
 
     def read_until(self, server, pattern):
-        """What is said while it runs, up to a line that has the pattern."""
+        """Its output while it runs, up to a line that has the pattern."""
         while line := server.process.stdout.readline():
             server.said += line
             if found := re.search(pattern, line):
@@ -455,7 +455,7 @@ class MakeRun(unittest.TestCase):
                      client.makefile("rb") as lines:
                     self.assertEqual(lines.readline()[:4], b"220 ")
                     server.process.send_signal(number)  # to the shell alone
-                    server.said += server.process.communicate(timeout=LIMIT)[0]  # nobody has its output any more
+                    server.said += server.process.communicate(timeout=LIMIT)[0]  # its output is closed by all
                     self.assertEqual([line[:4] for line in lines], [b"421 "])
                 self.assertEqual(server.process.returncode, 0)
                 self.assertIn(b"event=close ", server.said)
@@ -514,7 +514,7 @@ class MakeRun(unittest.TestCase):
                              (100, f"PORT={port}: a port is a number up to 65535\n"))
 
     def test_wrong_settings_are_told_at_once(self):
-        """Also what only whom the sessions become may not do."""
+        """Also a file that only the sessions' user may not read."""
         self.place.write("own.pem", "", 0o600)
         for folder in ("tmp", "new", "cur"):
             (self.place.path / "own" / folder).mkdir(parents=True, mode=0o755)

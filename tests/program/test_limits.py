@@ -1,4 +1,4 @@
-"""What one client can take of us: time by dripping, the log by talking much."""
+"""The most that one client can take from us: time by dripping, the log by talking much."""
 import contextlib
 import random
 import select
@@ -20,7 +20,7 @@ def drip(s, piece, pace=0.05):
 
 
 class Dripping(unittest.TestCase):
-    """TIMEOUT is for a line, however many reads that takes."""
+    """TIMEOUT is for a line, in any number of reads."""
 
     def test_line(self):
         with Place() as place:
@@ -49,7 +49,7 @@ MAIL = b"MAIL FROM:<" + b"a" * 60 + b"@" + b"b" * 60 + b".example>\r\n"
 RCPT = b"RCPT TO:<c@example.com>\r\n"
 BODY = b"DATA\r\nMessage-ID: " + b"\xff" * 300 + b"\r\n.\r\n"
 
-# What is said again and again: each piece costs more log than octets, or bears no limit of its own.
+# Said again and again: each piece costs more log than octets, or has no limit of its own.
 FLOODS = {
     "recipients beyond MAXRCPTS": (b"EHLO " + b"\xff" * 500 + b"\r\n" + MAIL, RCPT),
     "transactions given up": (b"EHLO " + b"\xff" * 500 + b"\r\n", MAIL + RCPT * 100 + b"RSET\r\n"),
@@ -70,7 +70,7 @@ OFF = {f"MAX{what}S": "0" for what in ("ERROR", "NOOP", "VRFY", "RCPT", "MSG", "
 
 
 def flood(s, data):
-    """Says it, reading what comes; either may end first."""
+    """Says it, and reads meanwhile; either may end first."""
     def say():
         with contextlib.suppress(OSError):
             s.send(data)
@@ -83,7 +83,7 @@ def flood(s, data):
 
 
 class Flooding(unittest.TestCase):
-    """Four octets of log for each of the client's, and 64 KiB, whatever is said."""
+    """At most four octets of log for each of the client's, and 64 KiB, for any words."""
 
     def place(self):
         place = Place()
@@ -140,7 +140,7 @@ class Flooding(unittest.TestCase):
                 s.command(line, "421 4.7.0 Too many commands without a message")
 
     def test_recipients_too_many_are_told_once(self):
-        """In each transaction; of the others there is a number at the end."""
+        """Once in each transaction; the number of the others is told at the end."""
         with Place() as place, Session(place, DISCARD="1", MAXRCPTS="1") as s:
             s.hello()
             for _ in range(2):

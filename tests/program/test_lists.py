@@ -1,4 +1,4 @@
-"""DNS lists as a session sees them: what is asked, what waits for the answers, and what follows from them."""
+"""DNS lists as a session sees them: the questions, the steps that wait for answers, and the results."""
 import base64
 import os
 import pathlib
@@ -15,15 +15,15 @@ from harness import (BREAKS, BUILD, CLIENT, LIMIT, PIPES, ROOT, SMTPD, STREAM, T
 
 CLIENT6 = "2001:db8:1:2:3:4:567:89ab"
 LISTED = {CLIENT: "127.0.0.2", CLIENT6: "127.0.0.6"}
-LONG, SHORT = "50", "0.4"  # a deadline that is never met, and one that always is
-EARLY = 25                 # seconds; what is not waited for comes long before
+LONG, SHORT = "50", "0.4"  # a deadline that never passes, and one that always does
+EARLY = 25                 # seconds; a step that does not wait comes long before
 SENDER, RECIPIENT = "MAIL FROM:<a@example.org>", "RCPT TO:<b@example.com>"
 NEEDS_DNS = unittest.skipIf(why_not(), why_not())
 
 
 def session(place, server=None, **knobs):
     knobs = {"DNSBL": "l.x", "DNSBL_TIMEOUT": LONG, **knobs}
-    address = server.address if server else loopback()  # where nobody listens
+    address = server.address if server else loopback()  # no server listens there
     return Session(place, **{"DNSCACHEIP": address, **knobs})
 
 
@@ -76,7 +76,7 @@ def whole(s, code=250):
 
 
 def listed_by(place):
-    """The X-Postern-Listed fields of all that is stored."""
+    """The X-Postern-Listed fields of all stored messages."""
     return [re.findall(rb"^X-Postern-Listed: (.*)$", data, re.M) for data in place.messages().values()]
 
 
@@ -85,7 +85,7 @@ CHECKS = {"DNSBL_ACTION": "reject", "CHECKPASSWORD": "./check", "AUTH_INSECURE":
 
 @NEEDS_DNS
 class Authenticated(unittest.TestCase):
-    """Who says who he is, and proves it, may come from anywhere; who does not, may not."""
+    """A client that authenticates may come from anywhere, any other may not."""
 
     def send(self, password, code, recipient, **knobs):
         with Place() as place, zones(l_x=Zone(LISTED)) as server:
@@ -109,7 +109,7 @@ class Authenticated(unittest.TestCase):
 
 @NEEDS_DNS
 class Order(unittest.TestCase):
-    """What is asked when, and who waits for it."""
+    """The order of questions, and the steps that wait."""
 
     def test_questions_go_out_at_connect_and_nothing_waits_but_rcpt(self):
         with Place() as place, Gate(l_x=Zone(LISTED)) as server, session(place, server) as s:
@@ -136,7 +136,7 @@ class Order(unittest.TestCase):
         self.assertEqual(log.events("dnsbl"), [], "nobody needed to know")
 
     def test_late_recipient(self):
-        """Answers that came in time count, however late somebody needs them; none is waited for then."""
+        """Answers that came in time count, even if they are needed late; then the session waits for no others."""
         for zone, code, state in ((Zone(LISTED, text="why"), "550 5.7.1", None), (Zone(silent=True), 250, "timeout"),
                                   (Zone(), 250, None)):
             with self.subTest(zone), Place() as place, zones(l_x=zone) as server:
@@ -169,7 +169,7 @@ class Order(unittest.TestCase):
         self.assertEqual(place.stored(), {})
 
     def test_local_checks_come_first(self):
-        """A recipient that is refused anyway does not wait for the lists."""
+        """A recipient that the tables refuse does not wait for the lists."""
         with Place() as place, zones(l_x=Zone(silent=True)) as server:
             domains = place.compile("domains", "example.com\n")
             with session(place, server, DOMAINS=domains) as s:
@@ -352,7 +352,7 @@ class Actions(unittest.TestCase):
 
 
 ALL = "abcs"
-# lists that have the client (s is silent and never answers), knobs, code at RCPT, score of event listed, why
+# lists that have the client (s never answers), knobs, code at RCPT, score of event listed, why
 VERDICTS = [
     ("a", {"DNSBL": "a.x b.x"}, 550, "1", "one is enough"),
     ("a", {"DNSBL": "a.x b.x", "DNSBL_THRESHOLD": 2}, 250, None, "one is not enough"),
@@ -361,7 +361,7 @@ VERDICTS = [
     ("ab", {"DNSBL": "a.x*3 b.x*-1", "DNSBL_THRESHOLD": 2}, 550, "3 2", "listed with the second or without it"),
     ("a", {"DNSBL": "a.x*0"}, 250, None, "no weight"),
     ("ab", {"DNSBL": "a.x", "RWL": "b.x"}, 250, None, "a white list passes all others"),
-    ("abc", {"DNSBL": "a.x*1000 c.x", "RWL": "b.x"}, 250, None, "whatever they weigh"),
+    ("abc", {"DNSBL": "a.x*1000 c.x", "RWL": "b.x"}, 250, None, "of any weight"),
     ("ab", {"DNSBL": "a.x", "RWL": "b.x=127.0.0.[7..9]"}, 550, "1", "its answer does not match"),
     ("a", {"RWL": "b.x"}, 250, None, "not to be in a white list is no sin"),
     ("a", {"DNSBL": "a.x=127.0.0.[2..6]"}, 550, "1", "a filter"),
@@ -631,7 +631,7 @@ class Text(unittest.TestCase):
             said += os.pread(s.log_file.fileno(), 1 << 20, 0)
         return said + b"".join(place.messages().values())
 
-    # what the list says, what the client is told
+    # the list's text, the client's reply
     TEXTS = [
         ("Listed, see https://l.x/?ip=192.0.2.7", ": Listed, see https://l.x/?ip=192.0.2.7"),
         ("", ""),
@@ -700,7 +700,7 @@ class Sick(unittest.TestCase):
         return zones(world_x=Zone(world="127.0.0.2"), sound_x=Zone(self.SOUND), dead_x=Zone(code=SERVFAIL))
 
     def test_sick_lists_are_left_out(self):
-        # knobs, code, who is asked
+        # knobs, code, the lists that are asked
         cases = [({"DNSBL": "world.x"}, 250, []), ({"DNSBL": "World.X"}, 250, []),
                  ({"DNSBL": "world.x sound.x"}, 550, ["sound.x"]),
                  ({"DNSBL": "sound.x", "RWL": "world.x"}, 550, ["sound.x"]), ({"DNSBL": "dead.x*2 world.x"}, 250, [])]
@@ -751,7 +751,7 @@ VALUES = {
 
 
 class Settings(unittest.TestCase):
-    """What needs no server."""
+    """Cases without a server."""
 
     def show(self, place, **knobs):
         return subprocess.run([SMTPD, "-n"], cwd=place.path, env=environment(**knobs), timeout=LIMIT, check=False,

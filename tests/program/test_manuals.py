@@ -30,7 +30,7 @@ def read(name):
 
 
 def page(name):
-    """A manual with what only mdoc needs taken out of the text."""
+    """A manual without mdoc's own marks in the text."""
     return read("man/" + name).replace("\\&", "")
 
 
@@ -54,7 +54,7 @@ def knobs():
 
 
 def bounds(name):
-    """What a number of seconds may be; None where it is no such knob."""
+    """The range of a number of seconds; None where the knob is another kind."""
     return re.search(r"seconds (from \d+ to \d+)", review(**{name: "\x7f"}).stderr)
 
 
@@ -83,7 +83,7 @@ def items(text):
 
 
 def early(said, **environment):
-    """The same of a client that has said all of it before the server is there: only a socket has turns."""
+    """The same, where the client has said all before the server is there: only a socket has turns."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.sendall(said)
@@ -94,7 +94,7 @@ def early(said, **environment):
 
 
 def session(lines, **environment):
-    """What the program logs of a session that says these lines."""
+    """The program's log of a session with these lines."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run([SMTPD], input=lines.replace("\n", "\r\n").encode(), capture_output=True, timeout=60,
                               cwd=folder, env={"ME": "mx.example.com", **environment})
@@ -102,7 +102,7 @@ def session(lines, **environment):
 
 
 def others():
-    """What the programs around it log where there is neither certificate nor table."""
+    """The log of the other programs, without certificate and table."""
     with open(os.devnull, "rb") as nothing:
         fds = [os.dup(nothing.fileno()) for _ in range(3)]
         commands = [["postern-tls", "-u", "no-such-user", "-U", "no-such-user", "/bin/true"],
@@ -264,7 +264,7 @@ class Log(unittest.TestCase):
         self.assertEqual(seen, set(self.events) - unseen, "events that this test does not bring about")
 
     def listed(self, transaction):
-        """A client that some lists have, one welcomes, and some cannot tell of."""
+        """A client with all kinds of findings: listed, welcome, and trouble."""
         client = "8.8.4.4"
         zones = {"hit.example": dnsserver.Zone({client: "127.0.0.2"}, text="because"),
                  "sick.example": dnsserver.Zone({client: "127.255.255.254"}),
@@ -303,7 +303,7 @@ class Manuals(unittest.TestCase):
             with self.subTest(name):
                 done = subprocess.run(["mandoc", "-T", "lint", "-W", "all", ROOT / "man" / name], timeout=60,
                                       capture_output=True, text=True)
-                # What it refers to need not be installed here; ours is looked for below.
+                # Other pages that it refers to need not be installed here; ours are looked for below.
                 found = [line for line in done.stdout.splitlines() if "referenced manual not found" not in line]
                 self.assertEqual(found, [])
 

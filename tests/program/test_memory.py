@@ -1,4 +1,4 @@
-"""Memory: fixed whatever a client sends, and never misused (valgrind; `make asan` is the other half)."""
+"""Memory: fixed for any client, and never misused (valgrind; `make asan` is the other half)."""
 import shutil
 import subprocess
 import unittest
@@ -8,7 +8,7 @@ from harness import CDB, IS_ASAN, LIMIT, Place, Session, environment, resident
 
 MEGABYTE = 1 << 20
 ALLOWED = 4096  # kilobytes: the C library, the program, its buffers
-GROWTH = 512    # kilobytes: what may be touched beyond what a session holds after EHLO
+GROWTH = 512    # kilobytes: the most to be touched beyond a session's memory after EHLO
 
 
 class Bounded(unittest.TestCase):
@@ -71,7 +71,7 @@ class Bounded(unittest.TestCase):
             self.assertEqual(s.log().one("close")["errors"], "2")
 
     def test_recipients(self):
-        """Without MAXRCPTS what there is room for is taken, the rest is put off; those taken get the message."""
+        """Without MAXRCPTS the arena is the limit: further recipients are put off, and the taken get the message."""
         with Place() as place, Session(place, MAXRCPTS="0", MAXERRORS="0") as s:
             s.hello()
             s.command("MAIL FROM:<>", 250)
@@ -131,7 +131,7 @@ def written(pid):
     with open(f"/proc/{pid}/smaps", encoding="ascii") as maps:
         for line in maps:
             words = line.split()
-            if not words[0].endswith(":"):  # those without a value at first stand behind the others, and have no name
+            if not words[0].endswith(":"):  # variables without an initial value: behind the others, without a name
                 start, behind = words[0].split("-")
                 ours = words[-1].endswith("/postern-smtpd") or (len(words) == 5 and start == end)
                 end = behind if ours else end
@@ -142,7 +142,7 @@ def written(pid):
 
 @unittest.skipIf(IS_ASAN, "the sanitizer's own memory is not ours")
 class Pages(unittest.TestCase):
-    """What lies together is used together: see smtp/parts.h."""
+    """Parts that lie together are used together: see smtp/parts.h."""
 
     def test_recipients_need_no_page_more(self):
         """Nor does a client that waits for the reply to one."""
@@ -177,10 +177,10 @@ class Pages(unittest.TestCase):
             s.quit()
 
 
-@unittest.skipIf(IS_ASAN, "valgrind does not run what is built with AddressSanitizer")
+@unittest.skipIf(IS_ASAN, "valgrind does not run programs built with AddressSanitizer")
 @unittest.skipUnless(shutil.which("valgrind"), "valgrind is missing: NOTHING WAS CHECKED")
 class Valgrind(unittest.TestCase):
-    """No error in a conversation that goes everywhere once."""
+    """No error in a conversation that takes every turn once."""
 
     def session(self, place, **knobs):
         return Session(place,

@@ -20,7 +20,7 @@ cat >message.$$
 exit "$END"
 """
 
-# what is on descriptor 1, its words to sendmail, the exit code
+# the envelope, the arguments of sendmail, the exit code
 ENVELOPES = (
     (b"Fa@b\0Tc@d\0\0", ["a@b", "--", "c@d"], 0, "one"),
     (b"Fa@b\0Tc@d\0Te@f\0\0", ["a@b", "--", "c@d", "e@f"], 0, "two"),
@@ -44,7 +44,7 @@ CODES = ((0, 0), (1, 71), (64, 71), (65, 31), (67, 31), (68, 31), (69, 71), (70,
 
 
 class Queue:
-    """The program with its two pipes, in a folder with a sendmail that keeps what it is given."""
+    """The program with its two pipes, in a folder with a sendmail that keeps its input."""
 
     def __init__(self, place, end=0, before="", **env):
         self.place = place
@@ -58,7 +58,7 @@ class Queue:
         os.close(envelope)
 
     def give(self, message, envelope):
-        """All of both; returns the exit code, and then what it said is in `said`."""
+        """Writes message and envelope; returns the exit code, and leaves the complaints in `said`."""
         for fd, data in ((self.message, message), (self.envelope, envelope)):
             with open(fd, "wb") as pipe:
                 pipe.write(data)

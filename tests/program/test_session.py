@@ -18,7 +18,7 @@ def everything():
 
 
 class Complete(unittest.TestCase):
-    """What the code offers, some test here talks about."""
+    """Every reply, reason, verb and knob of the code is in some test."""
 
     def test_every_reply(self):
         shown = everything()
@@ -76,7 +76,7 @@ def path(name):
             [("", "empty"), ("x" * 2048, "too long"), ("x" * 100000, "absurd")])
 
 
-# Nobody is asked but 127.0.0.1: see harness.environment.
+# No server but 127.0.0.1 is asked: see harness.environment.
 LISTS = ([("zen.example", "zen.example"), ("a.example=127.0.0.[2..11;14]*3, b.example*-1",
                                            "a.example=127.0.0.[2..11;14]*3, b.example*-1")],
          [("a..example", "no name"), ("a.example*", "no weight"), ("a.example*x", "no weight"),
@@ -180,7 +180,7 @@ NO_DOT = b"postern-smtpd: warning: ME: no dot in this host's name, which the ban
 
 
 def warnings(done, why):
-    """Of which variables -n says this, and nothing else."""
+    """The variables of which -n says this, and it says nothing else."""
     names = []
     for line in done.stderr.decode().splitlines():
         program, word, name, rest = line.split(": ", 3)
@@ -211,7 +211,7 @@ class Knobs(unittest.TestCase):
                 for value, shown in values:
                     if name in ("DOMAINS", "MAILBOXES", "BADSENDERS", "DNSBL_SICK"):
                         continue  # they must exist then: see Shown
-                    others = {"RELAYCLIENT": ""} if name == "AUTH_REQUIRED" else {}  # else it is warned of
+                    others = {"RELAYCLIENT": ""} if name == "AUTH_REQUIRED" else {}  # else there is a warning
                     with self.subTest(name, value=value[:60]):
                         done = show(place, **others, **{name: value})
                         self.assertEqual(done.returncode, 0)
@@ -244,7 +244,7 @@ class Knobs(unittest.TestCase):
                     self.assertRegex(done.stderr.decode(), rf"\Apostern-smtpd: {name}: [ -~]+\n\Z")
 
     def test_bad_told(self):
-        """The log has the value and what it may be; but no value that may hold a key."""
+        """The log has the value and the allowed ones; but no value that may hold a key."""
         for name, value, error in (("EARLYTALK", "rejct", "none of drop, reject, log, off"),
                                    ("MAXRCPTS", "many more", "not a number from 0 to 1099511627776"),
                                    ("SMTPGREETING", "a\nevent=message", "not printable ASCII"),
@@ -272,7 +272,7 @@ class Knobs(unittest.TestCase):
             s.quit()
 
     def test_whole_names(self):
-        """A name that only begins or ends like a knob's is none."""
+        """A name that only begins or ends like a knob's is no knob."""
         with Place() as place:
             shown = show(place, MAXRCPTSX="7", XMAXRCPTS="8", MAXRCPT="9")
             self.assertIn(b"MAXRCPTS=100\n", shown.stdout)
@@ -354,7 +354,7 @@ class Shown(unittest.TestCase):
                         self.assertNotIn(b"secret", done.stderr)
 
     def test_others_variables(self):
-        """What is not ours, and what is other programs' of ours, is not told."""
+        """Variables of others, and of our other programs, are not told."""
         names = ("""HOME USER LOGNAME SHELL TERM PATH PWD OLDPWD LANG LC_ALL TZ MAIL HOSTNAME SHLVL _ TMOUT TMPDIR EDITOR
                  DISPLAY INVOCATION_ID JOURNAL_STREAM NOTIFY_SOCKET LISTEN_PID LISTEN_FDS REMOTE_ADDR REMOTE_PORT PROTO
                  TCPREMOTEIP TCPREMOTEPORT TCPREMOTEHOST TCPREMOTEINFO TCPLOCALIP TCPLOCALPORT TCPLOCALHOST DNSCACHEIP
@@ -406,7 +406,7 @@ class Shown(unittest.TestCase):
                              (111, "postern-smtpd: DOMAINS: domains: Not a whole table: compile it with postern-cdb\n"))
 
     def test_table_of_another_kind(self):
-        """Each kind set for each other; a table without the word, as older ones are, is what it is set for."""
+        """Each kind set for each other. A table without the word, such as an old one, has the kind it is set for."""
         texts = {**TABLES, "users": "alice $6$abc$" + "x" * 86 + "\n"}
         for kind, text in texts.items():
             for knob in ("domains", "mailboxes", "badsenders"):
@@ -433,7 +433,7 @@ class Shown(unittest.TestCase):
             self.assertIn(b"# DNSBL_SICK: 0 entries\n", done.stdout)
 
     def test_table_without_a_word(self):
-        """Older tables have none, and those of other compilers."""
+        """Older tables have no kind, and those of other compilers, either."""
         with Place() as place:
             place.write("old.cdb", one_record(b"example.com", b""))
             done = show(place, DOMAINS="old.cdb", BADSENDERS="old.cdb")
@@ -594,9 +594,9 @@ QUEUES = [
     ("deaf no", "exec <&-; exit 31", 1000000, "554 5.3.0 Message refused", 1,
      "its verdict counts though it read nothing"),
     ("deaf yes", "exec <&-; exit 0", 1000000, "451 4.3.0 Temporary storage failure", 1,
-     "it cannot have queued what it did not read"),
+     "it cannot have queued an unread message"),
     ("half deaf", "head -c 1000 >/dev/null; exit 0", 1000000, "451 4.3.0 Temporary storage failure", 1,
-     "nor what it read a part of"),
+     "nor one it read a part of"),
     ("hang", "exec sleep 1000", 10, "451 4.3.0 Temporary storage failure", 1, "it is ended"),
     ("hang, full", "exec sleep 1000", 1000000, "451 4.3.0 Temporary storage failure", 1, "it is ended"),
     ("hang late", ALL + "exec sleep 1000", 10, "451 4.3.0 Temporary storage failure", 1, "it is ended"),
@@ -659,7 +659,7 @@ class Queue(unittest.TestCase):
                 self.assertEqual(s.rest(), b"")
 
     def test_clean_descriptors(self):
-        """The program has its two descriptors and the log."""
+        """The program has two descriptors and the log."""
         with Place() as place:
             place.write("queue", f"#!/bin/sh\n{ALL} exec ls -1 /proc/self/fd >fds\n", 0o755)
             with Session(place, QMAILQUEUE="./queue", SPOOL=None) as s:
@@ -669,7 +669,7 @@ class Queue(unittest.TestCase):
             self.assertEqual(place.read("fds").split(), [b"0", b"1", b"2", b"3"])  # the last is ls's own
 
     def test_clean_signals(self):
-        """It finds signals as under a shell; here it is a cp of what the kernel says of it, on itself."""
+        """It finds signals as under a shell; here it is cp, and writes the kernel's words about it over its script."""
         with Place() as place:
             place.write("queue", "#!/bin/cp /proc/self/status\n", 0o755)
             with Session(place, QMAILQUEUE="./queue", SPOOL=None) as s:
@@ -684,8 +684,8 @@ class Queue(unittest.TestCase):
 
 
 class Random(unittest.TestCase):
-    """Conversations by chance (seeded): one reply for each command, whatever it is; and the same replies when
-    the same bytes come in other pieces."""
+    """Conversations by chance (seeded): one reply for each command of any kind; and the same replies when the
+    same bytes come in other pieces."""
 
     LINES = [b"HELO a.example", b"EHLO b.example", b"MAIL FROM:<a@b.example>", b"MAIL FROM:<>",
              b"MAIL FROM:<a@b> SIZE=99999999",
@@ -762,7 +762,7 @@ class Random(unittest.TestCase):
 
 IDENT = re.compile(r"Ok [0-9a-z]+\.[0-9]+")
 CONVERSATION = [
-    # what is sent before each reply is awaited
+    # sent before each reply is awaited
     b"EHLO client.example\r\n",
     b"MAIL FROM:<a@example.org> SIZE=100\r\nRCPT TO:<alice@example.com>\r\nRCPT TO:<bob@example.com>\r\nDATA\r\n",
     b"Subject: test\r\n\r\n..text\r\n.\r\n",
@@ -784,7 +784,7 @@ def converse(client, cut):
 
 
 class Vanishing(unittest.TestCase):
-    """The client goes away behind any byte: nothing in tmp/, and in new/ what was wholly sent."""
+    """The client goes away behind any byte: nothing in tmp/, and in new/ the message that was wholly sent."""
 
     LENGTH = sum(map(len, CONVERSATION))
     WHOLE = sum(map(len, CONVERSATION[:3]))
@@ -819,7 +819,7 @@ class Vanishing(unittest.TestCase):
                 self.check(place, cut, s.log())
 
     def test_log_gone(self):
-        """A log that nobody reads any more is no reason to refuse mail."""
+        """A log without a reader is no reason to refuse mail."""
         with Place() as place:
             reader, writer = os.pipe()
             with Session(place, log=writer) as s:
@@ -831,7 +831,7 @@ class Vanishing(unittest.TestCase):
             self.assertEqual(place.stored(), {"spool": 1})
 
     def test_log_closed(self):
-        """Nor is one that was never there; and what is opened in its place is not written to."""
+        """Nor is one that was never open; and a file opened in its place is not written to."""
         knobs = {"before": ["sh", "-c", 'exec "$@" 2>&-', "sh"]}
         with Place() as place:
             for more in ({}, {"DOMAINS": place.compile("domains", "example.com\n")}, self.knobs(place)):
@@ -880,7 +880,7 @@ class Vanishing(unittest.TestCase):
 
 
 class Private(unittest.TestCase):
-    """What is stored is for its owner only, whatever the umask."""
+    """Stored mail is for its owner only, with any umask."""
 
     def test_modes(self):
         for mask in ("0", "027", "077"):

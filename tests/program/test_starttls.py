@@ -1,5 +1,5 @@
-"""STARTTLS as postern-smtpd sees it, with a double of a UCSPI-TLS server in front (ucspitls.py): what conversations
-alone do not show. Those are the transcripts starttls-*."""
+"""STARTTLS as postern-smtpd sees it, with a double of a UCSPI-TLS server in front (ucspitls.py). The transcripts
+starttls-* have the conversations; here is the rest."""
 import os
 import pathlib
 import random
@@ -11,7 +11,7 @@ from ucspitls import Gated
 
 
 def descriptors(pid):
-    """number: what it is, of a process."""
+    """number: file, for a process's descriptors."""
     found = {}
     for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir():
         found[int(entry.name)] = os.readlink(entry)
@@ -19,7 +19,7 @@ def descriptors(pid):
 
 
 class Offered(unittest.TestCase):
-    """EHLO tells of STARTTLS where the descriptors are there and UCSPITLS lets it."""
+    """EHLO offers STARTTLS where the descriptors are there and UCSPITLS allows it."""
 
     def offers(self, **knobs):
         with Place() as place, Gated(place, "hang-up", **knobs) as s:
@@ -49,7 +49,7 @@ class Offered(unittest.TestCase):
 
 
 class Descriptors(unittest.TestCase):
-    """After STARTTLS the connection is the two pipes, and nothing else is there any more."""
+    """After STARTTLS the connection is the two pipes, and the old descriptors are gone."""
 
     def test_replaced(self):
         with Place() as place, Gated(place) as s:
@@ -151,7 +151,7 @@ class Failed(unittest.TestCase):
             self.assertEqual(s.log().one("close")["reason"], "handshake")
 
     def test_stopped(self):
-        """SIGTERM while the handshake is waited for ends it; in plain text nothing may be said any more."""
+        """SIGTERM ends the wait for the handshake; nothing may be said in plain text any more."""
         with Place() as place, Gated(place, "silent") as s:
             s.hello()
             s.command("STARTTLS", 220)
@@ -235,7 +235,7 @@ class Inside(unittest.TestCase):
 
 
 class Injected(unittest.TestCase):
-    """STARTTLS and anything behind it in one segment, cut anywhere: what came before the handshake is never obeyed."""
+    """STARTTLS and more in one segment, cut anywhere: words from before the handshake are never obeyed."""
 
     BEHIND = b"EHLO evil.example\r\nMAIL FROM:<evil@example.org>\r\nRCPT TO:<b@example.com>\r\n"
 
@@ -257,7 +257,7 @@ class Injected(unittest.TestCase):
                     self.assertEqual(s.double.asked, b"", "TLS was never asked for")
 
     def test_other_segment(self):
-        """What comes later, but before the handshake, is for the server in front: it is not obeyed either."""
+        """Later words, still before the handshake, are for the server in front: they are not obeyed either."""
         with Place() as place, Gated(place) as s:
             s.hello()
             s.command("STARTTLS", 220)

@@ -19,7 +19,7 @@ from harness import CDB, IS_ASAN, LIMIT, NEEDS_STRACE, Gone, Place, Session, bod
 ALL = os.environ.get("SWEEP") == "all"
 AT_ONCE = 4  # most of the time is waiting for disk and strace
 
-# What calls may answer; others: EIO.
+# Errors of calls; others: EIO.
 ERRORS = {
     **dict.fromkeys(["open", "openat"], ["EMFILE", "EIO", "ENOSPC", "EACCES", "ENFILE", "ENOMEM", "ENOENT", "EINTR"]),
     "mkdirat": ["ENOSPC", "EIO", "EROFS", "EDQUOT", "EACCES", "EMLINK", "EEXIST"],
@@ -37,7 +37,7 @@ ERRORS = {
     **dict.fromkeys(["fork", "vfork", "clone", "clone3"], ["EAGAIN", "ENOMEM"]),
     **dict.fromkeys(["wait4", "waitid"], ["EINTR", "ECHILD"]),
 }
-# What a sanitizer or a debugger lives by, and what cannot fail.
+# A sanitizer or a debugger lives by some of these; others cannot fail.
 SPARED = {"exit_group", "rt_sigreturn", "restart_syscall", "brk", "mmap", "munmap", "mprotect", "mremap", "madvise",
           "futex", "sigaltstack"}
 FOLDERS = {"alice": "spool", "bob": "bob", "carol": "carol", "dave": "dave"}
@@ -45,10 +45,10 @@ MAILBOXES = "alice@example.com\n" + "".join(f"{f}@example.com ./{f}/\n" for f in
 
 
 def faults(calls, shift):
-    """The rules for strace, and what they are to be called."""
+    """The rules for strace, and their names."""
     for i, (name, which, arguments) in enumerate(calls):
         errors = ERRORS.get(name, ["EIO"])
-        if '".."' in arguments:  # what may not be read is known to have nothing of ours
+        if '".."' in arguments:  # a folder that may not be read has nothing of ours
             errors = [e for e in errors if e != "EACCES"]
         once = [(e, "") for e in errors]
         staying = [(e, "+") for e in errors if e != "EINTR"]  # nothing is interrupted for ever
@@ -66,8 +66,8 @@ def parse(place):
 
 
 def number(calls, first, last):
-    """The calls from the one for which first() holds to that for which last() does: (name, which of that name in the
-    process, arguments)."""
+    """The calls from the one for which first() holds to that for which last() does: (name, number among the process's
+    calls of that name, arguments)."""
     counts, inside, found = collections.Counter(), False, []
     for name, arguments, _, _ in calls:
         counts[name] += 1
@@ -109,7 +109,7 @@ class Sweep(unittest.TestCase):
     BODIES = [b"Subject: test %d\n\ntext\n" % i for i in range(2)]
 
     def talk(self, s, to):
-        """Two messages: what was said to each, or None where nothing was."""
+        """Two messages: the reply to each, or None."""
         replies = [None, None]
         with contextlib.suppress(Gone, OSError):
             s.hello()
@@ -199,7 +199,7 @@ rm -f m.$$ e.$$ q.$$
 """
 
     def check_queue(self, place, accepted, killed):
-        """Each is queued whole, once; all that were accepted are."""
+        """Every accepted message is queued; a queued one is whole, and there once."""
         queued = []
         for file in (place.path / "queue").iterdir():
             envelope, _, message = file.read_bytes().partition(b"\0\0Received: ")
@@ -214,7 +214,7 @@ rm -f m.$$ e.$$ q.$$
         with Place() as place:
             place.write("program", self.QUEUE, 0o755)
             (place.path / "queue").mkdir()
-            # a program that lacks its end of the pipe is waited for
+            # the session waits for a program that lacks its end of the pipe
             knobs = {"QMAILQUEUE": "./program", "SPOOL": None, "TIMEOUT": "2" if rule else "30"}
             calls, accepted, killed = self.session(place, rule, ["alice", "bob"], knobs)
             self.check_queue(place, accepted, killed)
@@ -227,7 +227,7 @@ rm -f m.$$ e.$$ q.$$
         self.sweep(5, self.attempt_queue, self.attempt_queue, is_data, is_accepted, 20)
 
     def test_queue_lacks_a_part(self):
-        """Of header, body and envelope any one write fails, and those behind it do not."""
+        """One write of header, body or envelope fails, and those behind it do not."""
         calls = number(self.attempt_queue(), is_data, is_accepted)
         writes = [which for name, which, _ in calls if name == "write"]
         self.assertGreater(len(writes), 8)

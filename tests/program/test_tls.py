@@ -23,7 +23,7 @@ from tlschain import GATE, HOST, PASSWORD, SMTPD_NAME, TLSIO_NAME, USER, Chain, 
 
 PKI = None
 TLS1_2, TLS1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
-PATIENT = {"TIMEOUT": "300", "SESSION_TIMEOUT": "600"}  # what is left behind stays longer than LIMIT
+PATIENT = {"TIMEOUT": "300", "SESSION_TIMEOUT": "600"}  # a process left behind stays longer than LIMIT
 
 
 def setUpModule():
@@ -88,7 +88,7 @@ smtp_sasl_password_maps = inline:{{ {{ [127.0.0.1]:PORT = {USER}:{PASSWORD} }} }
 
 @unittest.skipIf(postfix.reason_to_skip(), postfix.reason_to_skip())
 class PostfixSends(ChainCase):
-    """smtp(8), from a queue, so that it also has its say about what it was told."""
+    """smtp(8), from a queue: the queue's log shows its reading of the replies."""
 
     def send(self, main, **knobs):
         server = self.chain(**knobs)
@@ -353,7 +353,7 @@ class Handshakes(ChainCase):
         self.assert_stored(server, 1)
 
     def test_stops_half_way(self):
-        """Whoever says nothing more holds up nobody, and leaves nothing behind when gone."""
+        """A client that falls silent holds up no other, and leaves nothing behind when it is gone."""
         server = self.chain(UCSPITLS="!")
         stuck = []
         for n in (0, 1, 5, 100):
@@ -396,7 +396,7 @@ class Handshakes(ChainCase):
         self.assert_stored(server, 0)
 
     def test_injection(self):
-        """What stands behind STARTTLS in its segment is obeyed neither before nor within TLS."""
+        """A command behind STARTTLS in its segment is obeyed neither before nor within TLS."""
         server = self.chain()
         client = self.plain(server)
         client.hello()
@@ -477,7 +477,7 @@ class Hands:
 # Messages
 # ---------------------------------------------------------------------------------------------------------
 
-GROWTH = 1024  # kilobytes: what a process may touch for a message beyond what it has touched at its 354
+GROWTH = 1024  # kilobytes: the most that a process may touch for a message after its 354
 
 
 class Messages(ChainCase):
@@ -667,7 +667,7 @@ class Ends(ChainCase):
         server, client = self.in_the_midst()
         os.kill(self.pid_of(server, TLSIO_NAME), signal.SIGKILL)
         with self.assertRaisesRegex(*certs.CUT_OFF):
-            client.rest()  # no close_notify: nobody takes it for an end
+            client.rest()  # no close_notify: no client takes it for an end
         server.await_alone()
         self.assert_stored(server, 1)
         self.assertEqual(server.await_event("close")["reason"], "eof")
@@ -755,7 +755,7 @@ class Ends(ChainCase):
         self.assertEqual(server.events("tlsio"), [])
 
 
-# Who may read what
+# The key is out of reach
 # ---------------------------------------------------------------------------------------------------------
 
 PROGRAM_USER, KEY_USER = "nobody", "daemon"
@@ -814,7 +814,7 @@ class Users(ChainCase):
         self.assertEqual(int(found["CapEff"], 16), 0)
 
     def pry(self, user, look):
-        """What `look` returns, a string, in a process of this user."""
+        """The result of `look`, a string, in a process of this user."""
         entry = pwd.getpwnam(user)
         reader, writer = os.pipe()
         child = os.fork()
@@ -833,7 +833,7 @@ class Users(ChainCase):
         return found
 
     def refused(self, user, pid, file):
-        """What this user may not, of all that could lead to the key."""
+        """The ways to the key that this user is refused."""
         return self.pry(user, lambda: " ".join([
             *(name for name, way in WAYS_IN.items() if is_refused(way, pid)),
             *(["file"] if is_refused(file.read_bytes) else [])])).split()
@@ -871,7 +871,7 @@ class Users(ChainCase):
         self.assert_stored(server, 1)
 
     def test_key_is_out_of_reach(self):
-        """Not from the program's user; and within the key's own user not from the process that has read it."""
+        """The program's user cannot reach it; the key's own user not in the process that has read it."""
         server = self.start()
         client = self.plain(server)
         client.hello()
@@ -917,7 +917,7 @@ class Users(ChainCase):
 
 GOOD, OTHER = "{dir}/ec", "{dir}/rsa"
 
-# name, CERTFILE, KEYFILE, what the gate says (step, object, error): TLS is not offered
+# name, CERTFILE, KEYFILE, the gate's words (step, object, error): TLS is not offered
 NOT_OFFERED = [
     ("no CERTFILE", None, f"{GOOD}.key", ("certificate", "CERTFILE", "not set")),
     ("no certificate", "{dir}/none", f"{GOOD}.key", ("certificate", "{dir}/none", "No such file or directory")),
@@ -925,7 +925,7 @@ NOT_OFFERED = [
     ("a file for a folder", f"{GOOD}.pem/x", f"{GOOD}.key", ("certificate", f"{GOOD}.pem/x", "Not a directory")),
 ]
 
-# The same, but what postern-tlsio says, as only reading the files shows it: the session ends behind the 220
+# The same, with postern-tlsio's words, as only reading the files shows the fault: the session ends behind the 220
 NO_HANDSHAKE = [
     ("key of another", f"{GOOD}.pem", f"{OTHER}.key", ("key", f"{OTHER}.key", "does not match the certificate")),
     ("encrypted key", "{dir}/locked.pem", "{dir}/locked.key",
@@ -992,7 +992,7 @@ class BadCertificates(ChainCase):
                 self.assertEqual(self.said(server, "tlsio"), why)
 
     def test_implicit(self):
-        """There the connection ends without a word."""
+        """With -i the connection ends without a word."""
         for name, cert, key, why in NOT_OFFERED + NO_HANDSHAKE:
             with self.subTest(name):
                 server = self.broken(cert, key, "-i")
@@ -1002,7 +1002,7 @@ class BadCertificates(ChainCase):
                 self.assertEqual(self.said(server, "gate" if (name, cert, key, why) in NOT_OFFERED else "tlsio"), why)
 
     def test_demanded(self):
-        """Where TLS is demanded and cannot be had, no mail is taken, for now."""
+        """Where TLS is demanded and cannot be had, mail is put off."""
         server = self.chain(cert=None, UCSPITLS="!")
         client = self.plain(server)
         client.hello()
@@ -1010,7 +1010,7 @@ class BadCertificates(ChainCase):
         client.command("QUIT", 221)
 
     def test_out_of_its_time(self):
-        """It is used, as a client may not mind, and the log says it each time."""
+        """The certificate is used, as a client may not mind, and the log tells the fault each time."""
         for name, begins, ends, fault in (("expired", -30, -1, "expired"), ("early", 1, 30, "not yet valid")):
             with self.subTest(name):
                 server = self.chain(**PKI.knobs(name, begins=begins, ends=ends))
@@ -1066,11 +1066,11 @@ class Memory(ChainCase):
         self.assertEqual([path.read_text() for path in reports], [""] * len(reports))
 
 
-# What is offered
+# Versions and ciphers
 # ---------------------------------------------------------------------------------------------------------
 
 class Offered(ChainCase):
-    """What a scanner would look for."""
+    """A scanner would look for these."""
 
     def ask(self, server, *arguments, said=b""):
         """openssl s_client's whole account of a connection."""
@@ -1080,13 +1080,13 @@ class Offered(ChainCase):
         return done.stdout.decode(errors="replace")
 
     def cipher(self, server, *arguments):
-        """The cipher that is agreed on, None: none is."""
+        """The agreed cipher, or None."""
         found = re.search(r"^New, (\S+), Cipher is (\S+)$", self.ask(server, *arguments), re.M)
         self.assertTrue(found)
         return None if found[2] == "(NONE)" else found[2]
 
     def ciphers_of_1_2(self, server):
-        """In the server's order: each time all but those it has chosen before."""
+        """The server's ciphers in its order: each offer has all but those that it has chosen before."""
         found, offer = [], "ALL:COMPLEMENTOFALL"
         while len(found) < 100:
             cipher = self.cipher(server, "-tls1_2", "-cipher", f"{offer}:@SECLEVEL=0")

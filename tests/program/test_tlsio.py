@@ -1,4 +1,4 @@
-"""postern-tlsio itself, over a connection and pipes of ours: handshakes, what it tells, certificates, ends, deadlines."""
+"""postern-tlsio itself, over a connection and pipes of ours: handshakes, its report, certificates, ends, deadlines."""
 import contextlib
 import os
 import pathlib
@@ -267,7 +267,7 @@ class Handshakes(Case):
             self.check_end(c)
 
     def test_ciphers(self):
-        """What is taken of TLS 1.2 by default, with either key, and what CIPHERS changes."""
+        """The ciphers of TLS 1.2 that are taken by default, with either key, and with CIPHERS."""
         good = ["ECDHE-{}-AES128-GCM-SHA256", "ECDHE-{}-CHACHA20-POLY1305", "ECDHE-{}-AES256-SHA384",
                 "ECDHE-{}-AES128-SHA"]
         bad = ["AES128-GCM-SHA256", "AES256-SHA", "DHE-RSA-AES128-GCM-SHA256", "AECDH-AES128-SHA",
@@ -316,7 +316,7 @@ class Handshakes(Case):
                     self.assertEqual(event["error"], error)
 
     def test_alert_reaches_a_client_that_said_more(self):
-        """Closing over what is not read would reset the connection, and the alert be lost."""
+        """Closing over unread input would reset the connection, and lose the alert."""
         with Cipher() as c:
             c.net.sendall(b"\x16\x03\x01\x00\x05\xff\xff\xff\xff\xff" + b"x" * 100000)
             alert = c.net.recv(100)
@@ -366,7 +366,7 @@ class Reports(Case):
             self.check_talk(c, tls)
 
     def test_application_without_ears(self):
-        """Nobody holds the other end of control: the session goes on."""
+        """The other end of control is closed: the session goes on."""
         with Cipher("-Y") as c:
             c.control.close()
             self.check_talk(c, c.shake())
@@ -422,7 +422,7 @@ class Reports(Case):
 
 
 class Files(Case):
-    """What is wrong with a file or a setting is one line, and exit code 100 before anything is said."""
+    """A fault in a file or a setting makes one line, and exit code 100 before anything is said."""
 
     def check_refused(self, step, object_, error, user=None, program=TLSIO, told=None, **knobs):
         with self.subTest(object=object_, error=error), Cipher("-Y", user=user, program=program, **knobs) as c:
@@ -517,7 +517,7 @@ class ServerNames(Case):
         certs.put(cls.folder, "old.example", certs.make(place.path, "old.example", ends=-0.5))
         (cls.folder / "nothing.example").mkdir()
         (cls.folder / "README").write_text("not a folder\n")
-        certs.put(place.path, "outside", other)  # what ../outside would reach
+        certs.put(place.path, "outside", other)  # ../outside would reach it
         certs.put(cls.folder, "up", other)
 
     def served(self, name, context=None, **event):
@@ -569,7 +569,7 @@ class ServerNames(Case):
         self.assertEqual(self.served("old.example", step="certificate", object=path, error="expired"), "old.example")
 
     def hostile(self, name):
-        """What openssl s_client gets who asks for any name at all."""
+        """The name of the certificate that openssl s_client gets: unlike Python's ssl it asks for any name."""
         with Cipher(CERTDIR=str(self.folder), **pair("rsa")) as c:
             port = forward(self, c)
             done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", name],
@@ -588,7 +588,7 @@ class ServerNames(Case):
                                  ("mx.example.net", [], []))
 
     def test_the_double_sees_names(self):
-        """The same way, a name that is there: so the test above could have failed."""
+        """The same with a name that is there: so the test above could have failed."""
         self.assertEqual(self.hostile("a.example")[0], "a.example")
 
 
@@ -630,13 +630,13 @@ class Carrying(Case):
                 self.both_ways(at_once * 20 + 3, at_once)
 
     def test_application_that_does_not_hear_for_a_while(self):
-        """The client's bytes wait in the kernel; what the application says goes out all the same."""
+        """The client's bytes wait in the kernel; the application's words go out all the same."""
         up = os.urandom(5_000_000)
         with Cipher() as c:
             tls = c.shake()
             tls.setblocking(False)
             sent = 0
-            while select.select([], [tls], [], 0.2)[1] and sent < len(up):  # until nobody takes more
+            while select.select([], [tls], [], 0.2)[1] and sent < len(up):  # until the kernel takes no more
                 try:
                     sent += tls.send(up[sent:sent + 65536])
                 except ssl.SSLWantWriteError:
@@ -648,7 +648,7 @@ class Carrying(Case):
             heard = []
             reader = threading.Thread(target=lambda: heard.append(c.heard(len(up))), daemon=True)
             reader.start()
-            # What was tried last must be offered again, as OpenSSL wants it.
+            # OpenSSL wants the last write to be tried again with the same bytes.
             tls.sendall(up[sent:sent + 65536])
             tls.sendall(up[sent + 65536:])
             reader.join(LIMIT)
@@ -685,7 +685,7 @@ class Carrying(Case):
             self.assertEqual(c.wait(), 0)
 
     def s_client(self, c, *options):
-        """openssl s_client whose network is this cipher's; what it says is in a file."""
+        """openssl s_client over this cipher's network; its output is in a file."""
         port = forward(self, c)
         self.said_file = tempfile.TemporaryFile()
         self.addCleanup(self.said_file.close)
@@ -736,7 +736,7 @@ class Bio:
 
 class Ends(Case):
     def test_client_says_close_notify(self):
-        """The application hears the end, and what it then says still arrives, and its own end."""
+        """The application hears the end. Its later words still arrive, and its own end."""
         with Cipher() as c:
             client = Bio(c.net)
             client.tls.write(b"QUIT\r\n")
@@ -764,7 +764,7 @@ class Ends(Case):
             self.check_end(c, step="read", error="truncated")
 
     def test_truncation_of_one_who_listens(self):
-        """FIN without close_notify ends what the client says, and not what it hears."""
+        """FIN without close_notify ends the client's words, and not the replies."""
         for said in (b"QUIT\r\n", b"x" * 100000):
             with self.subTest(len(said)), Cipher() as c:
                 client = Bio(c.net)
@@ -806,7 +806,7 @@ class Ends(Case):
             self.check_end(c)
 
     def test_waiting_costs_nothing(self):
-        """While the application takes its time for what came before the end."""
+        """The application takes its time with input from before the end."""
         with Cipher() as c:
             tls = c.shake()
             tls.sendall(b"x" * 200000)
@@ -858,7 +858,7 @@ class Ends(Case):
             self.check_end(c, step="read", error="decryption failed or bad record mac")
 
     def test_application_ends_first(self):
-        """All it said arrives, and close_notify after it; a client that goes then is no news."""
+        """All its words arrive, and close_notify after them; a client that goes then is no news."""
         said = os.urandom(3_000_000)
         with Cipher() as c:
             tls = c.shake()
@@ -873,7 +873,7 @@ class Ends(Case):
             self.check_end(c)
 
     def test_application_ends_while_the_client_talks(self):
-        """The last reply is not lost by what nobody reads any more."""
+        """Unread input does not cost the client the last reply."""
         with Cipher() as c:
             tls = c.shake()
             tls.sendall(b"x" * 1_000)
@@ -955,7 +955,7 @@ class Ends(Case):
 
 
 class Deadlines(Case):
-    """With a clock that runs fast for the program: what takes it a minute takes us a second."""
+    """With a clock that runs fast for the program: its minute is our second."""
 
     SPEED = 60
 
@@ -981,7 +981,7 @@ class Deadlines(Case):
             self.check_end(c, step="handshake", error="timeout")
 
     def test_slow_client(self):
-        """Bytes one by one are no reason to wait longer: the hello has more than there is time for."""
+        """Bytes one by one are no reason to wait longer: the time is too short for the whole hello."""
         hello = self.client_hello()
         with self.fast("-Y") as c:
             sent = 0
@@ -1049,13 +1049,13 @@ class Deadlines(Case):
                 sent.append(1 << 20)
 
     def stuck(self, c):
-        """The application has said all that anybody takes while the client does not read."""
+        """Fills all buffers with the application's words, while the client does not read."""
         os.set_blocking(c.say, False)
         while select.select([], [c.say], [], 0.2)[1]:
             os.write(c.say, b"x" * 65536)
 
     def check_cut_off(self, tls):
-        """close_notify would say that all is there, to one that did not get all."""
+        """No close_notify: it would tell the client that it got all."""
         with self.assertRaisesRegex(*certs.CUT_OFF):
             while tls.recv(1 << 20):
                 pass
@@ -1109,10 +1109,10 @@ class Secrecy(Case):
             self.check_talk(c, tls)
             self.check_end(c)
 
-    @unittest.skipIf(IS_ASAN, "AddressSanitizer keeps what was freed")
+    @unittest.skipIf(IS_ASAN, "AddressSanitizer keeps freed memory")
     @unittest.skipUnless(os.getuid() == 0, "only root may look into it")
     def test_nothing_stays_of_a_password(self):
-        """What a client says in few octets may be one. It is looked for while the session waits."""
+        """A client's words of few octets may be a password. The test looks for it while the session waits."""
         secret = b"correct horse battery staple"
         with Cipher("-Y") as c:
             tls = c.shake()

@@ -28,10 +28,10 @@ The conversation:
     CLOSED                   the server has closed by itself
 
 C lines that follow one another go out in one write. In both, \\r \\n \\t \\0 \\\\ \\xHH are bytes and \\{9:text} is
-text nine times; in S lines {id} and {any} stand for what varies. Behind the conversation the server must have
+text nine times; in S lines {id} and {any} stand for changing text. Behind the conversation the server must have
 nothing more to say.
 
-What must be true then:
+Then these must be true:
 
     EXIT 100                 0 where nothing is said
     LOG event=rcpt ...       these pairs, or more, in one line of the log; several LOG in the order they came.
@@ -161,7 +161,7 @@ class Run:
         self.group.append(unescape(text))
 
     def send_group(self):
-        """What the client has to say before it listens."""
+        """Sends the client's lines up to its next listening."""
         if self.group:
             self.reads_before = self.session.reads
             self.session.send(b"".join(self.group))
@@ -215,7 +215,7 @@ class Run:
     # afterwards
 
     def finish(self):
-        """All that must be true of any conversation."""
+        """Checks that must hold after any conversation."""
         if self.log is not None:
             return
         s = self.session
