@@ -1,4 +1,4 @@
-"""A name server that is all DNS lists there are, and a client that answers its questions while it talks to a server.
+"""A name server for all DNS lists, and a client that answers their questions while it talks to a server.
 
 Both run in one loop of one process, so the time from an answer to a reply is taken by one clock."""
 

@@ -332,7 +332,7 @@ def timed(command):
 
 
 def records(cdb):
-    """How many there are in a cdb, as `cdb -s` has it."""
+    """The number of records in a cdb, by `cdb -s`."""
     text = subprocess.run(["cdb", "-s", cdb], capture_output=True, text=True, check=True).stdout
     return int(re.search(r"number of records:\s*(\d+)", text)[1])
 

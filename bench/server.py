@@ -103,7 +103,7 @@ class Server:
 
 
 class Listener(Server):
-    """A program that makes its own socket, on a port that is free, and ends after one connection."""
+    """A program that makes its own socket, on a free port, and ends after one connection."""
 
     def _start(self, log):
         return subprocess.Popen(self.program, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log,

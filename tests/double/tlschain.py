@@ -20,7 +20,7 @@ GATE_NAME, TLSIO_NAME, SMTPD_NAME = "postern-tls", "postern-tlsio", "postern-smt
 
 
 class Reachable:
-    """Copies of the programs, wherever the build is, in a folder that the gate's user can reach: root becomes one."""
+    """Copies of the programs for the gate's user, which may not reach the build; only root needs them."""
 
     def __init__(self):
         self.place = Place()

@@ -94,7 +94,7 @@ def tearDownModule():
 
 
 class ZSlow(unittest.TestCase):
-    """Named so that it looks last."""
+    """The name puts these tests last."""
 
     def test_minrate(self):
         slow.join(LIMIT)
@@ -522,7 +522,7 @@ class Stopping(unittest.TestCase):
 
 
 class Excess(unittest.TestCase):
-    """A message that is too big is read to its end; one that is far too big is not."""
+    """A message that is too big is read to its end, but not one that is far too big."""
 
     def test_far(self):
         with Place() as place, Accepted(place, DATABYTES="1000") as s:

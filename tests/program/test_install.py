@@ -418,7 +418,7 @@ class MakeRun(unittest.TestCase):
         send(self.port(self.serve(TABLES="1", DOMAINS="")), "no", to="postmaster@my.own.example")
 
     def test_messages_are_shown(self):
-        """As they arrive, from and to whom, with subject and file; nothing of it can move the terminal."""
+        """Messages are told as they arrive: sender, recipients, subject, file. No octet of it can move the terminal."""
         server = self.serve(VERBOSE="1")
         for subject, shown in (("hello", "hello"), ("\x1b[31m \"h\xfc\"\\\x9b", r'\x1b[31m \"h\xfc\"\\\x9b'),
                                ("two\r\n lines", "two lines"), ("x" * 2000, "x" * 100 + "..."),

@@ -1,4 +1,4 @@
-"""The documents say what the code says: knobs, replies, events, rooms; manuals, scripts and units are sound."""
+"""The documents agree with the code: knobs, replies, events, rooms; manuals, scripts and units are sound."""
 import os
 import pathlib
 import re

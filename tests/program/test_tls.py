@@ -160,7 +160,7 @@ class PostfixSends(ChainCase):
 # ---------------------------------------------------------------------------------------------------------
 
 class Clients(ChainCase):
-    """Each client sends a message to a domain that is not local, which only a known user may."""
+    """Each client sends a message to a foreign domain, as only a known user may."""
 
     server_kind, options, implicit = Chain, (), False
 
@@ -1137,7 +1137,7 @@ class Offered(ChainCase):
                 self.assertTrue(version == TLS1_3 and session is None or
                                 (session.id, session.has_ticket) == (b"", False), session)
                 client.quit()
-        for _ in range(20):  # a banner that crosses the wish makes openssl give up by itself
+        for _ in range(20):  # openssl gives up if the banner comes while it asks to renegotiate
             said = self.ask(server, "-tls1_2", said=b"R\n")
             if "unexpected record" not in said:
                 break

@@ -792,7 +792,7 @@ class Ends(Case):
             self.check_end(c, step="read", error="truncated")
 
     def test_goodbye_behind_the_end(self):
-        """An application that answers, and then ends by itself, heard all: its client only did not wait."""
+        """An application that answers, and then ends, heard all: its client only did not wait."""
         with Cipher() as c:
             client = Bio(c.net)
             client.tls.write(b"QUIT\r\n")
@@ -820,7 +820,7 @@ class Ends(Case):
             self.check_end(c, step="read", error="truncated")
 
     def test_truncation_when_all_is_said(self):
-        """A client that leaves at our goodbye is no news: the application ends by itself, if a moment later."""
+        """A client that leaves at our goodbye is no news: the application is about to end."""
         with Cipher() as c:
             tls = c.shake()
             tls.sendall(b"QUIT\r\n")
