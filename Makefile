@@ -67,10 +67,11 @@ $(B)/obj/%.o: %.c | $(LIBRARIES)
 
 $(B)/postern.a: $(call objects,$(filter-out tls/%,$(ROOMS)))
 $(B)/tls.a: $(call objects,$(filter tls/%,$(ROOMS)))
-$(B)/postern.a $(B)/tls.a:
-	$(call SAY,ar $@)rm -f $@ && ar rcs $@ $^
+$(B)/postern.a $(B)/tls.a: $(FOLDERS) # whose time changes when a room goes
+	$(call SAY,ar $@)rm -f $@ && ar rcs $@ $(filter %.o,$^)
+$(FOLDERS): ; # none is made of a .c of its name
 
-.SECONDARY: # the object of a program stays
+.SECONDARY: $(call objects,$(MAINS)) # they stay
 programs: $(PROGRAMS:%=$(B)/%)
 $(B)/postern-%: $(B)/obj/%.o $(B)/postern.a
 	$(call SAY,ld $@)$(LINK) -o $@ -Wl,--start-group $^ -Wl,--end-group $(LIBS)
