@@ -1,5 +1,6 @@
-/* postern-cdb: compiles a text table into a constant database. postern-cdb(8) and postern-tables(5)
- * are its manuals. */
+/* postern-cdb: compiles a text table into a constant database.
+ *
+ * Its manuals are postern-cdb(8) and postern-tables(5). */
 #define _XOPEN_SOURCE 700 /* SIGXFSZ */
 #include "base/about.h"
 #include "base/exits.h"

@@ -1,5 +1,6 @@
-/* postern-checkpw: a checkpassword program over a table of users. postern-checkpw(8) is its manual; the
- * interface is http://cr.yp.to/checkpwd/interface.html
+/* postern-checkpw: a checkpassword program over a table of users.
+ *
+ * postern-checkpw(8) is its manual; the interface is http://cr.yp.to/checkpwd/interface.html
  *
  * An unknown name costs as much as a known one: one computation of crypt(3), by the hash of the table's
  * first user. */

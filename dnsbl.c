@@ -1,5 +1,6 @@
-/* postern-dnsbl: asks the DNS lists about addresses, and tests the lists themselves. postern-dnsbl(8) is its
- * manual. */
+/* postern-dnsbl: asks the DNS lists about addresses, and tests the lists themselves.
+ *
+ * postern-dnsbl(8) is its manual. */
 #include "base/about.h"
 #include "base/exits.h"
 #include "base/knob.h"

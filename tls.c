@@ -1,5 +1,6 @@
-/* postern-tls: the gate: starts a program that speaks to one client, and TLS on its connection when the
- * program asks for it (UCSPI-TLS). postern-tls(8) is its manual.
+/* postern-tls: the gate: starts a program for one client, and TLS when that program asks for it (UCSPI-TLS).
+ *
+ * postern-tls(8) is its manual.
  *
  * It holds no key and reads no byte of the client: it makes the descriptors, forks, and waits for one byte.
  * Then it becomes postern-tlsio. */

@@ -1,5 +1,6 @@
-/* postern-tlsio: TLS for one session whose application speaks in the clear. postern-tlsio(8) is its manual.
- */
+/* postern-tlsio: TLS for one session whose application speaks in the clear.
+ *
+ * postern-tlsio(8) is its manual. */
 #include "base/about.h"
 #include "base/await.h"
 #include "base/exits.h"

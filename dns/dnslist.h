@@ -1,5 +1,4 @@
-/* dnslist: a DNS list as Postfix's postscreen_dnsbl_sites names it, and the meaning of an address in its
- * answer. Pure. */
+/* dnslist: a DNS list as Postfix's postscreen_dnsbl_sites names it, and the meaning of its answer. Pure. */
 #ifndef POSTERN_DNSLIST_H
 #define POSTERN_DNSLIST_H
 

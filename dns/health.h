@@ -1,5 +1,6 @@
-/* health: whether a DNS list may be used, judged by two addresses: one that every list must have, one that
- * none may have (RFC 5782 5). Pure. */
+/* health: whether a DNS list may be used, judged by its answers about test addresses (RFC 5782 5). Pure.
+ *
+ * Every list must have one of them, and no list may have the other. */
 #ifndef POSTERN_HEALTH_H
 #define POSTERN_HEALTH_H
 

@@ -1,5 +1,4 @@
-/* host: the setting that names this host: a domain or address literal, the machine's own name where it is not
- * set. */
+/* host: the setting that names this host: a domain or address literal; by default, the machine's own name. */
 #ifndef POSTERN_HOST_H
 #define POSTERN_HOST_H
 

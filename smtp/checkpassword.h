@@ -1,5 +1,6 @@
-/* checkpassword: the checkpassword interface, as the program that asks: it starts another, which reads a
- * user's name and password on descriptor 3 and says by its exit code whether they belong together. */
+/* checkpassword: a name and a password handed to another program by the checkpassword interface.
+ *
+ * The program reads them on descriptor 3 and says by its exit code whether they belong together. */
 #ifndef POSTERN_CHECKPASSWORD_H
 #define POSTERN_CHECKPASSWORD_H
 

@@ -1,5 +1,7 @@
-/* door: may this client come in, and how far? All checks stand in one ordered table, local ones before those
- * that ask the network. The session asks it stage by stage, `postern-smtpd -w` all of it at once. */
+/* door: may this client come in, and how far?
+ *
+ * All checks stand in one ordered table, local ones before those that ask the network. The session asks it
+ * stage by stage, `postern-smtpd -w` all of it at once. */
 #ifndef POSTERN_DOOR_H
 #define POSTERN_DOOR_H
 

@@ -1,13 +1,14 @@
-/* reply: the vocabulary of the session: every refusal with its code, its text and the stable
- * word for it in the log (RFC 5321 4.2, RFC 2034, RFC 3463; postern-log(5)). */
+/* reply: every reply of a session, with its code, its text and the stable word for it in the log.
+ *
+ * RFC 5321 4.2, RFC 2034, RFC 3463; postern-log(5) has the words. */
 #ifndef POSTERN_REPLY_H
 #define POSTERN_REPLY_H
 
 #include "base/slice.h"
 
 struct reply {
-    const char
-        *text; /* code, enhanced code and text, no line end; lines of a longer one are joined by CRLF */
+    /* Code, enhanced code and text, no line end; lines of a longer one are joined by CRLF. */
+    const char *text;
     const char *reason; /* NULL: nothing was refused */
 };
 

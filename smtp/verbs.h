@@ -1,5 +1,4 @@
-/* verbs: the commands by name: each with its needs, its event in the log, and its function (RFC 5321
- * 4.1.1). */
+/* verbs: the commands by name, each with its needs, its event and its function (RFC 5321 4.1.1). */
 #ifndef POSTERN_VERBS_H
 #define POSTERN_VERBS_H
 

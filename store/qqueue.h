@@ -1,5 +1,7 @@
-/* qqueue: the qmail-queue interface (qmail-queue(8)): a program reads a message on descriptor 0 and its
- * envelope on descriptor 1, and tells the message's fate by its exit code. */
+/* qqueue: a message handed to another program by the interface of qmail-queue(8).
+ *
+ * The program reads the message on descriptor 0 and its envelope on descriptor 1, and tells by its exit code
+ * what became of the message. */
 #ifndef POSTERN_QQUEUE_H
 #define POSTERN_QQUEUE_H
 

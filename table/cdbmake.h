@@ -1,4 +1,4 @@
-/* cdbmake: a constant database on its way into a file: http://cr.yp.to/cdb/cdb.txt
+/* cdbmake: a constant database on its way into a file (http://cr.yp.to/cdb/cdb.txt).
  *
  * Records go into the file as they come, through one block; eight octets of memory are kept for each, for the
  * hash tables behind them. Of equal keys it is told at the end: the tables then have them side by side. */

@@ -1,5 +1,4 @@
-/* lookup: the operator's word on a domain, a mailbox, a sender or a user, by the keys of its table
- * (postern-tables(5)).
+/* lookup: the operator's word on a domain, a mailbox, a sender or a user (postern-tables(5)).
  *
  * All return as table_find does: 1 found, 0 not, -1 trouble with errno. */
 #ifndef POSTERN_LOOKUP_H

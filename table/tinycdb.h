@@ -1,5 +1,6 @@
-/* tinycdb: the one door to <cdb.h>, for this folder and for tests that compare with it. libowfat ships a
- * header of that name with other signatures. */
+/* tinycdb: the one door to <cdb.h>, for this folder and for tests that compare with it.
+ *
+ * libowfat ships a header of that name with other signatures. */
 #ifndef POSTERN_TINYCDB_H
 #define POSTERN_TINYCDB_H
 
