@@ -20,7 +20,7 @@ struct hold {
 /* Nothing is held. */
 void hold_init(struct hold *h);
 
-/* 0, or -1 with errno: there is no room. */
+/* 0, or -1 with errno: there is no space. */
 int hold_write(struct hold *h, const char *bytes, size_t n);
 
 /* 1 with the bytes from the one at `at` on, as many as there are in one piece; 0: there is none; -1 with

@@ -11,7 +11,7 @@
 
 enum {
     KNOB_NAME = 16, /* octets of a name with its NUL */
-    KNOB_FMT = 64,  /* room for a value that is shown */
+    KNOB_FMT = 64,  /* space for a value that is shown */
     KNOB_WHY = 160  /* and for the words that tell what would be right */
 };
 

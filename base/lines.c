@@ -39,7 +39,7 @@ static bool find_end(const struct lines *l, size_t searched, size_t *n)
     return end || l->ended;
 }
 
-/* The rest of a line that has no room. */
+/* The rest of a line that has no space. */
 static int skip(struct lines *l)
 {
     size_t n;

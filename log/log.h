@@ -16,7 +16,7 @@
 
 enum { LOG_LINE = 1408, LOG_VALUE = 256, LOG_PREFIX = 128 };
 
-enum { LOG_QUOTED = 2 + 4 * LOG_VALUE + 4 }; /* room for a value that log_quote or log_in_quotes writes */
+enum { LOG_QUOTED = 2 + 4 * LOG_VALUE + 4 }; /* space for a value that log_quote or log_in_quotes writes */
 
 /* Of a bounded log: octets for nothing, then so many for each octet heard; a line counts LOG_STAMP octets
  * more than it has, for the time that multilog puts in front. */
@@ -30,7 +30,7 @@ struct log {
     int fd;
     size_t prefix_len, len;
     const uint64_t *heard;     /* octets of the client; NULL: the log is not bounded */
-    uint64_t spent, left_out;  /* octets of a bounded log; lines that it had no room for */
+    uint64_t spent, left_out;  /* octets of a bounded log; lines that it had no space for */
     struct log_buffer *buffer; /* where a line is put together */
     char prefix[LOG_PREFIX];   /* the pairs of every line behind its event: " sid=... client=..." */
 };

@@ -11,7 +11,7 @@
 enum {
     TRACE_HELO = 255, /* octets of a HELO name that are kept */
     TRACE_USER = 256, /* and of a user's name */
-    /* room for all fields of any transaction */
+    /* space for all fields of any transaction */
     TRACE_BUFFER = TRANSACTION_ARENA + 8192
 };
 

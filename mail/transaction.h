@@ -41,7 +41,7 @@ void transaction_reset(struct transaction *t);
 
 void transaction_begin(struct transaction *t, const struct address *sender, bool smtputf8);
 
-/* Adds a recipient whose mail goes to the Maildir `place` (empty: to SPOOL). False when there is no room
+/* Adds a recipient whose mail goes to the Maildir `place` (empty: to SPOOL). False when there is no space
  * for it. */
 bool transaction_add(struct transaction *t, struct slice recipient, struct slice place);
 

@@ -27,8 +27,8 @@
 #define UCSPITLS_SERVER_NAME "SSL_TLS_SNI_SERVERNAME"
 
 enum {
-    UCSPITLS_NAME = 64,         /* room for the name of a protocol version or a cipher, with its NUL */
-    UCSPITLS_HOST = 256,        /* room for a host name, with its NUL */
+    UCSPITLS_NAME = 64,         /* space for the name of a protocol version or a cipher, with its NUL */
+    UCSPITLS_HOST = 256,        /* space for a host name, with its NUL */
     UCSPITLS_LONGEST = 1 << 18, /* octets of a whole answer: some tell of all certificates */
     UCSPITLS_ENTRY = 320        /* octets of a string we care about; longer ones are not ours */
 };

@@ -12,7 +12,7 @@
 
 enum {
     LISTED_NAME = 190, /* octets of a list's name in a reply */
-    LISTED_HIT = 24    /* room for one answer, its equals sign and comma */
+    LISTED_HIT = 24    /* space for one answer, its equals sign and comma */
 };
 
 #define TEXT_TIME (1 * SECOND)

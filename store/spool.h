@@ -6,7 +6,7 @@
  *     open in tmp/, write; into tmp/ of every other Maildir a link, or a copy with fsync; fsync;
  *     rename to each new/; fsync of each new/
  *
- * All that can be known to fail, fails before the first rename: no Maildir, no room, no descriptor (a
+ * All that can be known to fail, fails before the first rename: no Maildir, no space, no descriptor (a
  * commit holds two for each copy). Until then nothing stands in any new/. When a rename or a later fsync
  * fails, commit fails, and takes the message back from every new/ in which it still is, without opening
  * anything. A copy that a reader has moved away by then, or that a crash brings back, stays: the client sends

@@ -74,7 +74,7 @@ static int open_table(struct table *t)
     return -1;
 }
 
-/* Reads the record at `at`, as much of it as there is room for; *n is how much. */
+/* Reads the record at `at`, as much of it as there is space for; *n is how much. */
 static int read_record(struct table *t, uint32_t at, uint32_t *n)
 {
     if (at < TABLE_TOC || t->data_end < 8 || at > t->data_end - 8)

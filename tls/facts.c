@@ -11,7 +11,7 @@ struct facts {
     size_t n;
 };
 
-/* Six pairs at most, so there is always room. */
+/* Six pairs at most, so there is always space. */
 static void put(struct facts *r, const char *name, const char *value, size_t length)
 {
     size_t n = strlen(name);

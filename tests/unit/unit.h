@@ -9,11 +9,11 @@
 #define COUNT(table) ((int)(sizeof(table) / sizeof *(table)))
 
 /* `add` puts the room's tests into a test case. */
-#define UNIT(buffer, add)                                                                                    \
+#define UNIT(room, add)                                                                                      \
     int main(void)                                                                                           \
     {                                                                                                        \
-        Suite *suite = suite_create(buffer);                                                                 \
-        TCase *unit_case = tcase_create(buffer);                                                             \
+        Suite *suite = suite_create(room);                                                                   \
+        TCase *unit_case = tcase_create(room);                                                               \
         tcase_set_timeout(unit_case, 120);                                                                   \
         suite_add_tcase(suite, unit_case);                                                                   \
         add(unit_case);                                                                                      \

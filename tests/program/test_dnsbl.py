@@ -1,4 +1,4 @@
-"""postern-dnsbl, and with it the room dnsbl, against DNS servers on loopback: sound ones, slow ones, and liars."""
+"""postern-dnsbl, and with it the rooms of dns/, against DNS servers on loopback: sound ones, slow ones, and liars."""
 import os
 import pathlib
 import subprocess
