@@ -75,6 +75,9 @@ $(FOLDERS): ; # none is made of a .c of its name
 programs: $(PROGRAMS:%=$(B)/%)
 $(B)/postern-%: $(B)/obj/%.o $(B)/postern.a
 	$(call SAY,ld $@)$(LINK) -o $@ -Wl,--start-group $^ -Wl,--end-group $(LIBS)
+.PHONY: programs made
+made: $(MADE) # for another make, which would say of each file that it is up to date
+	@:
 LIBS = $(CDB_LIBS) $(OWFAT_LIBS)
 # -lcrypt is always linked: AddressSanitizer has a crypt_r of its own, which needs the real one unseen by --as-needed.
 $(B)/postern-checkpw: LIBS += -Wl,--no-as-needed $(CRYPT_LIBS)
@@ -95,7 +98,7 @@ STATIC  = B=build/static CC='$(MUSLCC)' HARDEN='$$(STACK)' LIBRARIES=dep/musl \
 # ordinary ones.
 DYNAMIC = postern-checkpw postern-tlsio
 static: $(DYNAMIC:%=build/%)
-	@$(MAKE) --no-print-directory $(STATIC) $(patsubst %,build/static/%,$(filter-out $(DYNAMIC),$(PROGRAMS)))
+	@$(MAKE) --no-print-directory $(STATIC) made MADE='$(patsubst %,build/static/%,$(filter-out $(DYNAMIC),$(PROGRAMS)))'
 	@cp -pu $(DYNAMIC:%=build/%) build/static
 
 #: make check      all tests; ONLY="name ..." for some of them

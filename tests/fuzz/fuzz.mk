@@ -12,19 +12,21 @@ build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(B)/postern.a $(B)/tls.a
 -include $(FUZZERS:%=build/fuzz/fuzz_%.d)
 
 # After a failure the output names the claim that did not hold; the input is left in build/fuzz/NAME-crash-*.
-.PHONY: fuzz-keep $(FUZZERS:%=fuzz-%)
+.PHONY: fuzz-rooms fuzz-keep $(FUZZERS:%=fuzz-%)
 fuzz: deps-fuzz $(FUZZERS:%=fuzz-%)
-$(FUZZERS:%=fuzz-%): fuzz-%: fuzzers
+fuzz-rooms: # once, before any fuzzer takes them
+	@$(MAKE) --no-print-directory $(FUZZ) made MADE='build/fuzz/postern.a build/fuzz/tls.a'
+$(FUZZERS:%=fuzz-%): fuzz-%: fuzz-rooms
+	@$(MAKE) --no-print-directory $(FUZZ) made MADE=build/fuzz/fuzz_$*
 	@mkdir -p build/fuzz/corpus/$*
 	@echo "fuzz: $* for $(FUZZ_SECONDS) s"
 	@build/fuzz/fuzz_$* $(FUZZRUN) $(if $(wildcard tests/fuzz/$*.dict),-dict=tests/fuzz/$*.dict) \
 	    -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/$*- \
-	    build/fuzz/corpus/$* tests/fuzz/corpus/$* > build/fuzz/$*.log 2>&1 || { tail -n 40 build/fuzz/$*.log; exit 1; }
+	    build/fuzz/corpus/$* $(wildcard tests/fuzz/corpus/$*) > build/fuzz/$*.log 2>&1 || { tail -n 40 build/fuzz/$*.log; exit 1; }
 	@tail -n 1 build/fuzz/$*.log
-fuzz-keep: fuzzers
+fuzz-keep: fuzz-rooms
+	@$(MAKE) --no-print-directory $(FUZZ) made MADE='$(FUZZERS:%=build/fuzz/fuzz_%)'
 	for name in $(FUZZERS); do \
+	    mkdir -p tests/fuzz/corpus/$$name build/fuzz/corpus/$$name; \
 	    build/fuzz/fuzz_$$name $(FUZZRUN) -set_cover_merge=1 -use_counters=0 \
 	        tests/fuzz/corpus/$$name build/fuzz/corpus/$$name || exit; done
-.PHONY: fuzzers
-fuzzers:
-	@$(MAKE) --no-print-directory $(FUZZ) $(FUZZERS:%=build/fuzz/fuzz_%)
