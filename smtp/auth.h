@@ -8,7 +8,7 @@
  * it. */
 void auth_begin(const struct session *s);
 
-/* A handler, as serve.c has them. */
+/* A handler, a row of verbs.c. */
 const struct reply *auth_command(struct session *s, struct slice argument);
 
 /* May AUTH be said here and now? */

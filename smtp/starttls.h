@@ -4,7 +4,7 @@
 
 #include "smtp/session.h"
 
-/* A handler, as serve.c has them. NULL: TLS is on, or the session is over. */
+/* A handler, a row of verbs.c. NULL: TLS is on, or the session is over. */
 const struct reply *starttls_command(struct session *s, struct slice argument);
 
 /* May STARTTLS be said? */
