@@ -7,7 +7,7 @@
 #include "base/await.h"
 #include "base/knob.h"
 #include "log/log.h"
-#include "mail/host.h"
+#include "net/host.h"
 #include "store/delivery.h"
 #include "store/intake.h"
 #include "table/route.h"

@@ -2,7 +2,7 @@
 
 #include "dns/dnslist.h"
 #include "mail/address.h"
-#include "mail/host.h"
+#include "net/host.h"
 #include "table/place.h"
 
 #include <stddef.h>

@@ -4,7 +4,7 @@
 #include "base/exits.h"
 #include "base/spelling.h"
 #include "log/complaint.h"
-#include "mail/host.h"
+#include "net/host.h"
 #include "net/client.h"
 #include "smtp/door.h"
 #include "smtp/listed.h"

@@ -1,7 +1,7 @@
-/* message: one message of a session, from its first octet to the reply: read off the wire, checked, stored,
- * logged.
+/* message: one message of a session, from its first octet to the reply.
  *
- * Begin, read until the command that brings it sees its end, finish. */
+ * It is read off the wire, checked, stored and logged. Begin, read until the command that brings it sees its
+ * end, finish. */
 #ifndef POSTERN_MESSAGE_H
 #define POSTERN_MESSAGE_H
 

@@ -1,5 +1,4 @@
-/* parts: all that a session consists of, in memory in the order of use. Only a main includes it, and places
- * it.
+/* parts: all that a session consists of, in memory in the order of use. Only a main includes it.
  *
  * Memory costs nothing until it is touched; then it costs a page. A group of parts that are used together
  * begins a page, and its last part is a large one, of which most sessions touch the beginning only. Every

@@ -1,5 +1,6 @@
-/* intake: the qmail-queue interface (qmail-queue(8)) as the program that is asked: a message on one
- * descriptor, its envelope on another. */
+/* intake: the qmail-queue interface (qmail-queue(8)) as the program that is asked.
+ *
+ * A message comes on one descriptor, its envelope on another. */
 #ifndef POSTERN_INTAKE_H
 #define POSTERN_INTAKE_H
 

@@ -1,4 +1,4 @@
-#include "mail/host.h"
+#include "net/host.h"
 
 #include "mail/address.h"
 
