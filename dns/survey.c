@@ -1,5 +1,7 @@
 #include "dns/survey.h"
 
+#define TEXT_TIME (1 * SECOND)
+
 /* False where it could not be sent. */
 static bool ask(struct survey *s, struct question *q, struct slice zone, enum answer_type type)
 {
@@ -115,6 +117,10 @@ void survey_take(struct survey *s, const struct pollfd *fds, size_t n)
 
 void survey_ask_text(struct survey *s, size_t which)
 {
+    instant least = deadline_after(deadline_now(), TEXT_TIME);
+
+    if (s->deadline < least) /* a silent list took all the time, or the client came late to its RCPT */
+        s->deadline = least;
     ask(s, &s->text_question, s->findings->finding[which].list->zone, ANSWER_TXT);
 }
 

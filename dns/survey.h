@@ -42,7 +42,8 @@ size_t survey_prepare(struct survey *s, struct pollfd *fds, instant *until);
 /* After the poll: takes what came, asks again where that is due, gives up at the deadline. */
 void survey_take(struct survey *s, const struct pollfd *fds, size_t n);
 
-/* Asks the list of this finding for the text of its listing, under the same deadline. Once a client. */
+/* Asks the list of this finding for the text of its listing, under the same deadline, but for a
+ * second at least. Once a client. */
 void survey_ask_text(struct survey *s, size_t which);
 
 /* False while the text is out. Else *text is it; empty where there is none. */

@@ -15,8 +15,6 @@ enum {
     LISTED_HIT = 24    /* space for one answer, its equals sign and comma */
 };
 
-#define TEXT_TIME (1 * SECOND)
-
 static bool is_open(const struct session *s)
 {
     return s->lists_asked && verdict_of(s->listed->findings) == VERDICT_OPEN;
@@ -223,9 +221,6 @@ static void write_refusal(struct session *s, const char *code)
     n += ip_literal_fmt(l->reply + n, &s->client->ip);
     n += fmt_str(l->reply + n, " is listed by ");
     n += fmt_copybytes(l->reply + n, name.p, name.n < LISTED_NAME ? name.n : LISTED_NAME);
-    instant least = deadline_after(deadline_now(), TEXT_TIME);
-    if (l->survey->deadline < least) /* the client came late to its RCPT */
-        l->survey->deadline = least;
     survey_ask_text(l->survey, (size_t)which);
     await(s, true);
     if (survey_text(l->survey, &text) && text.n &&

@@ -246,7 +246,7 @@ class Answers(unittest.TestCase):
         self.assertEqual([q.name for q in server.questions if q.type == TXT], ["7.2.0.192.m.x"])
 
     def test_silent_text(self):
-        """The text shares the deadline of the lists."""
+        """The text shares the deadline of the lists, but for a second at least."""
         class Mute(Server):
             def take(self, packet, peer, over, send):
                 if unpack(packet)[2] == A:

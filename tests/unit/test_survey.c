@@ -544,6 +544,28 @@ START_TEST(text_in_vain)
 }
 END_TEST
 
+/* The lists have used up all their time: a silent one keeps us to the end of it. */
+START_TEST(text_after_the_deadline)
+{
+    unsigned char packet[PACKET];
+    struct slice said;
+
+    begin("192.0.2.7", "", "x", 1);
+    struct query q = read_query(&wires[0]);
+    put_answer(&wires[0], &q, "127.0.0.2", 0);
+    turn();
+    d.deadline = deadline_now();
+    survey_ask_text(&d, 0);
+    turn();
+    ck_assert_msg(!survey_text(&d, &said), "it is still waited for");
+    struct query t = read_query(&wires[1]);
+    put(&wires[1], packet, packet_put_text(packet, answer(&t, "", 0, packet), "because"));
+    turn();
+    ck_assert(survey_text(&d, &said) && slice_is(said, "because"));
+    survey_end(&d);
+}
+END_TEST
+
 static void tests(TCase *t)
 {
     tcase_add_loop_test(t, whole_round, 0, COUNT(rounds));
@@ -558,6 +580,7 @@ static void tests(TCase *t)
     tcase_add_test(t, deadline);
     tcase_add_test(t, text);
     tcase_add_test(t, text_in_vain);
+    tcase_add_test(t, text_after_the_deadline);
 }
 
 UNIT("survey", tests)
